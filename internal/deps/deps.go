@@ -1,0 +1,25 @@
+package deps
+
+import (
+	_ "github.com/BurntSushi/toml"
+	_ "github.com/ProtonMail/go-crypto/openpgp/v2"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/emersion/go-imap/v2/imapclient"
+	_ "github.com/emersion/go-imap/v2/imapserver"
+	_ "github.com/emersion/go-message/charset"
+	_ "github.com/emersion/go-message/textproto"
+	_ "github.com/emersion/go-sasl"
+	_ "github.com/emersion/go-smtp"
+	_ "github.com/gofrs/flock"
+	_ "github.com/mattn/go-sqlite3"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/crypto/chacha20poly1305"
+	_ "golang.org/x/net/idna"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "golang.org/x/text/unicode/norm"
+	_ "pgregory.net/rapid"
+	_ "rsc.io/qr"
+)
