@@ -1,0 +1,213 @@
+package provider
+
+import (
+	"bytes"
+	"io"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	gomessage "github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset" // reads parts in other charsets
+)
+
+func (s *session) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria, options *imap.SearchOptions) (data *imap.SearchData, err error) {
+	err = s.do("SEARCH", "", func() error {
+		data = found(kind, s.candidates(), func(r candidate) bool { return r.matches(criteria) })
+		return nil
+	})
+	return data, err
+}
+
+// candidate is a message in a search, with its view's number sets filled in.
+type candidate struct {
+	fetched
+	view *view
+}
+
+// candidates copies the view's rows, so that reading bodies happens outside the locks.
+func (s *session) candidates() []candidate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.provider.mu.Lock()
+	defer s.provider.mu.Unlock()
+	frozen := &view{rows: make([]*row, 0, len(s.view.rows))}
+	var list []candidate
+	for i, r := range s.view.rows {
+		frozen.rows = append(frozen.rows, &row{message: r.message})
+		if !r.gone {
+			list = append(list, candidate{fetched{seq: uint32(i + 1), uid: r.uid, flags: r.flags, date: r.date, data: r.data}, frozen})
+		}
+	}
+	return list
+}
+
+func found(kind imapserver.NumKind, list []candidate, match func(candidate) bool) *imap.SearchData {
+	var seqs imap.SeqSet
+	var uids imap.UIDSet
+	data := &imap.SearchData{}
+	for _, c := range list {
+		if !match(c) {
+			continue
+		}
+		n := c.seq
+		if kind == imapserver.NumKindUID {
+			n = uint32(c.uid)
+		}
+		seqs.AddNum(c.seq)
+		uids.AddNum(c.uid)
+		data.Count++
+		data.Max = n
+		if data.Min == 0 {
+			data.Min = n
+		}
+	}
+	data.All = seqs
+	if kind == imapserver.NumKindUID {
+		data.All = uids
+	}
+	return data
+}
+
+// matches decides all keys of RFC 3501, section 6.4.4 that go-imap parses.
+func (c *candidate) matches(k *imap.SearchCriteria) bool {
+	return c.inSets(k) && c.hasFlags(k) && c.inDates(k) && c.inSizes(k) && c.hasText(k) && c.combined(k)
+}
+
+func (c *candidate) inSets(k *imap.SearchCriteria) bool {
+	for _, set := range k.SeqNum {
+		if !c.view.contains(set)(c.seq, c.uid) {
+			return false
+		}
+	}
+	for _, set := range k.UID {
+		if !c.view.contains(set)(c.seq, c.uid) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *candidate) hasFlags(k *imap.SearchCriteria) bool {
+	for _, f := range k.Flag {
+		if !hasFlag(c.flags, f) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(k.NotFlag, func(f imap.Flag) bool { return hasFlag(c.flags, f) })
+}
+
+func (c *candidate) inDates(k *imap.SearchCriteria) bool {
+	if !within(c.date, k.Since, k.Before) {
+		return false
+	}
+	if k.SentSince.IsZero() && k.SentBefore.IsZero() {
+		return true
+	}
+	for _, value := range headerValues(c.data, "Date") {
+		if date, err := mail.ParseDate(value); err == nil {
+			return within(date, k.SentSince, k.SentBefore)
+		}
+	}
+	return false
+}
+
+// within compares days and disregards time and zone, as all date keys do.
+func within(t, since, before time.Time) bool {
+	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	return (since.IsZero() || !day.Before(since)) && (before.IsZero() || day.Before(before))
+}
+
+func (c *candidate) inSizes(k *imap.SearchCriteria) bool {
+	size := int64(len(c.data))
+	return (k.Larger == 0 || size > k.Larger) && (k.Smaller == 0 || size < k.Smaller)
+}
+
+func (c *candidate) combined(k *imap.SearchCriteria) bool {
+	for i := range k.Not {
+		if c.matches(&k.Not[i]) {
+			return false
+		}
+	}
+	for i := range k.Or {
+		if !c.matches(&k.Or[i][0]) && !c.matches(&k.Or[i][1]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *candidate) hasText(k *imap.SearchCriteria) bool {
+	for _, h := range k.Header {
+		values := headerValues(c.data, h.Key)
+		if !slices.ContainsFunc(values, func(v string) bool { return containsFold(v, h.Value) }) {
+			return false
+		}
+	}
+	if len(k.Body)+len(k.Text) == 0 {
+		return true
+	}
+	header, body := searchable(c.data)
+	for _, text := range k.Body {
+		if !containsFold(body, text) {
+			return false
+		}
+	}
+	for _, text := range k.Text {
+		if !containsFold(header, text) && !containsFold(body, text) {
+			return false
+		}
+	}
+	return true
+}
+
+func containsFold(s, sub string) bool {
+	return strings.Contains(strings.ToLower(s), strings.ToLower(sub))
+}
+
+// headerValues gives the unfolded, decoded values of a field.
+func headerValues(data []byte, name string) []string {
+	header, _ := splitHeader(data)
+	var values []string
+	for _, field := range strings.Split(unfold(string(selectFields(header, []string{name}, true))), "\r\n") {
+		if _, value, ok := strings.Cut(field, ":"); ok {
+			values = append(values, decodeWords(strings.TrimSpace(value)))
+		}
+	}
+	return values
+}
+
+func unfold(s string) string {
+	return strings.NewReplacer("\r\n ", " ", "\r\n\t", "\t").Replace(s)
+}
+
+func decodeWords(s string) string {
+	h := gomessage.HeaderFromMap(map[string][]string{"X": {s}})
+	if text, err := h.Text("X"); err == nil {
+		return text
+	}
+	return s
+}
+
+// searchable gives the decoded header and the raw and decoded text of the body. What
+// go-message cannot read is searched as it is.
+func searchable(data []byte) (header, body string) {
+	rawHeader, rawBody := splitHeader(data)
+	header = decodeWords(unfold(string(rawHeader)))
+	text := bytes.NewBuffer(slices.Clone(rawBody))
+	entity, err := gomessage.Read(bytes.NewReader(data))
+	if entity == nil || err != nil && !gomessage.IsUnknownCharset(err) {
+		return header, text.String()
+	}
+	_ = entity.Walk(func(_ []int, part *gomessage.Entity, err error) error {
+		if mediaType, _, _ := part.Header.ContentType(); err == nil && strings.HasPrefix(mediaType, "text/") {
+			text.WriteByte('\n')
+			_, _ = io.Copy(text, part.Body)
+		}
+		return nil
+	})
+	return header, text.String()
+}
