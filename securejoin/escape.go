@@ -1,0 +1,94 @@
+package securejoin
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Longest names in a link, in characters: so that the QR code stays small.
+const (
+	maxContactName = 25
+	maxOwnName     = 16 // beside the name of a group or channel
+)
+
+// maxReadName bounds a name in a link of others, which is not obliged to be
+// short.
+const maxReadName = 100
+
+// cutMark ends a name that was cut; readers show an ellipsis.
+const cutMark = "_"
+
+// escape percent-encodes everything but letters, digits, "." and "_", as
+// Delta Chat 2.62 does: no messenger mangles what is left.
+func escape(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c == '.' || c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+			b.WriteByte(c)
+			continue
+		}
+		b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+	}
+	return b.String()
+}
+
+// unescape undoes percent-encoding; a "%" that begins none stays.
+func unescape(s string) (string, bool) {
+	out, err := url.PathUnescape(s)
+	if err != nil {
+		out = lenientUnescape(s)
+	}
+	return out, utf8.ValidString(out)
+}
+
+func lenientUnescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
+				b.WriteString(c)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// escapeName shortens and encodes a name.
+func escapeName(name string, length int) string {
+	if runes := []rune(name); len(runes) > length {
+		name = string(runes[:length-1]) + cutMark
+	}
+	return strings.ReplaceAll(escape(name), "%20", "+")
+}
+
+// unescapeName decodes a name for display. Line ends and other control
+// characters, which could write header fields, become blanks.
+func unescapeName(s string) (string, bool) {
+	name, ok := unescape(strings.ReplaceAll(s, "+", "%20"))
+	if !ok {
+		return "", false
+	}
+	if rest, cut := strings.CutSuffix(name, cutMark); cut {
+		name = rest + "…"
+	}
+	return cleanName(name), true
+}
+
+func cleanName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, name)
+	if runes := []rune(name); len(runes) > maxReadName {
+		name = string(runes[:maxReadName])
+	}
+	return strings.TrimSpace(name)
+}
