@@ -18,6 +18,8 @@ var (
 	ErrUnsupported = errors.New("pgp: form of message is not supported")
 	// ErrNotEncrypted: no encrypted data in it.
 	ErrNotEncrypted = errors.New("pgp: message is not encrypted")
+	// ErrNotSigned: not a mail signed in the form of PGP/MIME.
+	ErrNotSigned = errors.New("pgp: message is not signed")
 	// ErrTooLarge: beyond a limit of size or number.
 	ErrTooLarge = errors.New("pgp: message is too large")
 	// ErrBadKey: not a key or certificate that can be used.

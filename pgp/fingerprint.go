@@ -40,3 +40,15 @@ func (f Fingerprint) Grouped() string {
 	}
 	return b.String()
 }
+
+// IsIssuer says whether a claimed issuer of a signature, which may be a mere
+// key id, can be this key. It proves nothing.
+func (f Fingerprint) IsIssuer(claimed Fingerprint) bool {
+	switch {
+	case len(claimed) != 16:
+		return f == claimed
+	case len(f) == 40: // RFC 9580, section 5.5.4
+		return strings.HasSuffix(string(f), string(claimed))
+	}
+	return strings.HasPrefix(string(f), string(claimed))
+}
