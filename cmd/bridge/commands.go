@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"mailbridge/account"
+	"mailbridge/web"
+)
+
+// bridge is what the commands act on: the accounts, and where their clients connect.
+type bridge struct {
+	accounts *accounts
+	leaf     *leaf
+	listen   map[string]string // service name to HOST:PORT, "" where it is off
+}
+
+// newBridge makes a bridge of the accounts of a home. Who calls it holds the lock.
+func newBridge(d dirs, log *slog.Logger, listen map[string]string, m maker) (*bridge, error) {
+	if err := d.sweep(); err != nil {
+		return nil, err
+	}
+	leaf, err := d.openLeaf(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	set, err := newAccounts(d, log, m)
+	if err != nil {
+		return nil, err
+	}
+	return &bridge{accounts: set, leaf: leaf, listen: listen}, nil
+}
+
+// Arguments of the commands. Account is empty where the only account is meant.
+type (
+	noArgs      struct{}
+	accountArgs struct {
+		Account string `json:"account"`
+	}
+	addArgs struct {
+		Settings account.Settings `json:"settings"`
+		Password string           `json:"password"`
+	}
+	inviteArgs struct {
+		Account string `json:"account"`
+	}
+	joinArgs struct {
+		Account string `json:"account"`
+		Link    string `json:"link"`
+		Replace bool   `json:"replace"`
+	}
+	joinWaitArgs struct {
+		Account string `json:"account"`
+		ID      string `json:"id"`
+	}
+	contactArgs struct {
+		Account string `json:"account"`
+		Address string `json:"address"`
+	}
+	checkArgs struct {
+		Account    string   `json:"account"`
+		Recipients []string `json:"recipients"`
+	}
+	rawArgs struct {
+		Account string `json:"account"`
+		Mailbox string `json:"mailbox"`
+		UID     uint32 `json:"uid"`
+	}
+)
+
+// accountEntry is a line of `account list`.
+type accountEntry struct {
+	Address string `json:"address"`
+	Name    string `json:"name"`
+	State   string `json:"state"`
+}
+
+// endpoint is where a mail client connects.
+type endpoint struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
+	TLS  string `json:"tls"` // "starttls" or "tls"
+}
+
+// clientSettings is what a mail client must be told. A service that is off, or whose
+// port only the running bridge knows, is null.
+type clientSettings struct {
+	Address     string    `json:"address"`
+	IMAP        *endpoint `json:"imap"`
+	IMAPS       *endpoint `json:"imaps"`
+	SMTP        *endpoint `json:"smtp"`
+	SMTPS       *endpoint `json:"smtps"`
+	User        string    `json:"user"`
+	Password    string    `json:"password"`
+	Fingerprint string    `json:"certificate_sha256"`
+	File        string    `json:"certificate_file"`
+}
+
+// listenStatus names the address of each local server, "" where it is off.
+type listenStatus struct {
+	IMAP  string `json:"imap"`
+	IMAPS string `json:"imaps"`
+	SMTP  string `json:"smtp"`
+	SMTPS string `json:"smtps"`
+	Page  string `json:"page"`
+}
+
+// bridgeStatus is `status --json`. PID is 0 where no service runs.
+type bridgeStatus struct {
+	PID      int              `json:"pid"`
+	Version  string           `json:"version"`
+	Listen   listenStatus     `json:"listen"`
+	Accounts []account.Status `json:"accounts"`
+}
+
+// table is every command of a bridge.
+func (b *bridge) table() *web.Table {
+	t := web.NewTable(classify)
+	web.Handle(t, "account.add", b.accountAdd)
+	web.Handle(t, "account.list", b.accountList)
+	web.Handle(t, "account.settings", b.accountSettings)
+	web.Handle(t, "status", b.status)
+	web.Handle(t, "invite", b.invite)
+	web.Handle(t, "join", b.join)
+	web.Handle(t, "join.wait", b.joinWait)
+	web.Handle(t, "contacts", b.contacts)
+	web.Handle(t, "contact.show", b.contactShow)
+	web.Handle(t, "key.show", b.keyShow)
+	web.Handle(t, "check", b.check)
+	web.Handle(t, "raw", b.raw)
+	return t
+}
+
+func (b *bridge) accountAdd(ctx context.Context, args addArgs) (clientSettings, error) {
+	e, err := b.accounts.add(ctx, args.Settings, args.Password)
+	if err != nil {
+		return clientSettings{}, err
+	}
+	return b.clientSettings(e), nil
+}
+
+func (b *bridge) accountSettings(ctx context.Context, args accountArgs) (clientSettings, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return clientSettings{}, err
+	}
+	return b.clientSettings(e), nil
+}
+
+func (b *bridge) clientSettings(e engine) clientSettings {
+	s := clientSettings{
+		Address: e.Address(), User: e.Address(), Password: e.LocalPassword(),
+		Fingerprint: b.leaf.fingerprint(), File: b.leaf.file,
+	}
+	for i, to := range []**endpoint{&s.IMAP, &s.IMAPS, &s.SMTP, &s.SMTPS} {
+		*to = clientEndpoint(b.listen[services[i].name], services[i].tls)
+	}
+	return s
+}
+
+// clientEndpoint turns a listening address into one to connect to.
+func clientEndpoint(address, tls string) *endpoint {
+	host, port, err := net.SplitHostPort(address)
+	n, perr := strconv.Atoi(port)
+	if err != nil || perr != nil || n == 0 {
+		return nil
+	}
+	switch ip := net.ParseIP(host); {
+	case host == "", ip != nil && ip.IsUnspecified():
+		host = "127.0.0.1"
+	}
+	return &endpoint{Host: host, Port: n, TLS: tls}
+}
+
+func (b *bridge) accountList(ctx context.Context, _ noArgs) ([]accountEntry, error) {
+	list := []accountEntry{}
+	for _, address := range b.accounts.addresses() {
+		e, err := b.accounts.get(ctx, address)
+		if err != nil {
+			list = append(list, accountEntry{Address: address, State: stateOf(err)})
+			continue
+		}
+		list = append(list, accountEntry{Address: e.Address(), Name: e.Settings().Name, State: b.state(ctx, e).State})
+	}
+	return list, nil
+}
+
+// state is an engine's own status. Without a service nothing runs, whatever the
+// engine says of itself.
+func (b *bridge) state(ctx context.Context, e engine) account.Status {
+	s := e.State(ctx)
+	if !b.accounts.serving {
+		s.State, s.Provider, s.Syncing = "stopped", "offline", false
+	}
+	return s
+}
+
+// stateOf says what is wrong with an account that could not be opened.
+func stateOf(err error) string {
+	e := classify(err)
+	switch {
+	case errors.Is(err, account.ErrLocked):
+		return "locked"
+	case e.Exit == exitUnavailable:
+		return "stopped"
+	}
+	return "failed"
+}
+
+func (b *bridge) status(ctx context.Context, _ noArgs) (bridgeStatus, error) {
+	s := bridgeStatus{Version: version(), Accounts: []account.Status{}}
+	if b.accounts.serving {
+		s.PID = os.Getpid()
+		s.Listen = listenStatus{IMAP: b.listen["imap"], IMAPS: b.listen["imaps"], SMTP: b.listen["smtp"], SMTPS: b.listen["smtps"]}
+	}
+	for _, address := range b.accounts.addresses() {
+		e, err := b.accounts.get(ctx, address)
+		if err != nil {
+			s.Accounts = append(s.Accounts, account.Status{
+				Address: address, State: stateOf(err), Provider: "offline", Warnings: []string{clean(err.Error())},
+			})
+			continue
+		}
+		s.Accounts = append(s.Accounts, b.state(ctx, e))
+	}
+	return s, nil
+}
+
+func (b *bridge) invite(ctx context.Context, args inviteArgs) (account.Invite, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return account.Invite{}, err
+	}
+	return e.Invite(ctx, account.InviteOptions{})
+}
+
+func (b *bridge) join(ctx context.Context, args joinArgs) (account.Join, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return account.Join{}, err
+	}
+	return e.Join(ctx, args.Link, args.Replace)
+}
+
+func (b *bridge) joinWait(ctx context.Context, args joinWaitArgs) (account.Join, error) {
+	e, err := b.accounts.active(ctx, args.Account)
+	if err != nil {
+		return account.Join{}, err
+	}
+	return e.WaitJoin(ctx, args.ID)
+}
+
+func (b *bridge) contacts(ctx context.Context, args accountArgs) ([]account.Contact, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return nil, err
+	}
+	list, err := e.Contacts(ctx)
+	return append([]account.Contact{}, list...), err // [] where there is none, not null
+}
+
+func (b *bridge) contactShow(ctx context.Context, args contactArgs) (account.Contact, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return account.Contact{}, err
+	}
+	return e.Contact(ctx, args.Address)
+}
+
+func (b *bridge) keyShow(ctx context.Context, args accountArgs) (account.OwnKey, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return account.OwnKey{}, err
+	}
+	return e.OwnKey(ctx)
+}
+
+func (b *bridge) check(ctx context.Context, args checkArgs) ([]account.Check, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return nil, err
+	}
+	return e.Check(ctx, args.Recipients)
+}
+
+func (b *bridge) raw(ctx context.Context, args rawArgs) ([]byte, error) {
+	e, err := b.accounts.active(ctx, args.Account)
+	if err != nil {
+		return nil, err
+	}
+	return e.Raw(ctx, args.Mailbox, args.UID)
+}

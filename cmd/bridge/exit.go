@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"unicode"
+
+	"mailbridge/account"
+	"mailbridge/db"
+	"mailbridge/mailbox"
+	"mailbridge/upstream"
+	"mailbridge/web"
+)
+
+// Exit codes: sysexits.h, and 3 for "not running" as the init scripts of the LSB have it.
+const (
+	exitNotRunning  = 3
+	exitUsage       = 64
+	exitData        = 65
+	exitNoInput     = 66
+	exitUnavailable = 69
+	exitInternal    = 70
+	exitIO          = 74
+	exitTemporary   = 75
+	exitProtocol    = 76
+	exitDenied      = 77
+	exitConfig      = 78
+)
+
+// refuse makes a refusal: one line for the person and, after "\n", at most two more
+// with what to do.
+func refuse(exit int, format string, args ...any) *web.Error {
+	return &web.Error{Exit: exit, Text: fmt.Sprintf(format, args...)}
+}
+
+// rule gives the errors it knows an exit code, and a line with what to do.
+type rule struct {
+	knows func(error) bool
+	exit  int
+	hint  string
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func code(want mailbox.Code) func(error) bool {
+	return func(err error) bool {
+		e, ok := errors.AsType[*mailbox.Error](err)
+		return ok && e.Code == want
+	}
+}
+
+// rules are tried in order; the first that knows an error decides.
+var rules = []rule{
+	{is(account.ErrLocked), exitDenied, ""},
+	{as[*account.BadData], exitData, ""},
+	{is(account.ErrNotFound), exitNoInput, ""},
+	{is(account.ErrExists), exitUsage, ""},
+	{upstream.IsAuth, exitDenied, "check the password and --login; many providers want an app password for mail programs"},
+	{upstream.IsCertificate, exitProtocol, "for a provider with a certificate of its own: --ca FILE"},
+	{upstream.IsUnreachable, exitTemporary, "check the server's name and port, and the network"},
+	{is(upstream.ErrNotFound), exitNoInput, ""},
+	{temporary, exitTemporary, ""},
+	{as[*upstream.Error], exitProtocol, ""},
+	{is(db.ErrFull), exitIO, "make room on the disk; nothing was lost"},
+	{is(db.ErrIO), exitIO, ""},
+	{is(db.ErrCorrupt), exitIO, ""},
+	{is(db.ErrNewer), exitIO, "use the newer version"},
+	{is(db.ErrLocked), exitDenied, ""},
+	{code(mailbox.CodeNonExistent), exitNoInput, ""},
+	{code(mailbox.CodeUnavailable), exitTemporary, ""},
+	{is(context.DeadlineExceeded), exitTemporary, ""},
+	{is(fs.ErrPermission), exitDenied, ""},
+	{as[*fs.PathError], exitIO, ""},
+}
+
+func temporary(err error) bool {
+	e, ok := errors.AsType[*upstream.Error](err)
+	return ok && e.Temporary()
+}
+
+// classify gives every error its exit code. What no rule knows is internal.
+func classify(err error) *web.Error {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e
+	}
+	if errors.Is(err, context.Canceled) {
+		return refuse(exitTemporary, "interrupted")
+	}
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "account: "), "db: ")
+	for _, r := range rules {
+		if r.knows(err) {
+			return &web.Error{Exit: r.exit, Text: strings.TrimSuffix(clean(text)+"\n"+r.hint, "\n")}
+		}
+	}
+	return &web.Error{Exit: exitInternal, Text: clean(text)}
+}
+
+// report prints a refusal: at most three lines.
+func report(w io.Writer, e *web.Error) {
+	lines := strings.SplitN(e.Text, "\n", 3)
+	for i, line := range lines {
+		prefix := "bridge: "
+		if i > 0 {
+			prefix = "  "
+		}
+		fmt.Fprintln(w, prefix+clean(line))
+	}
+}
+
+// clean makes text that came from outside (a provider's reply, a contact's name) safe
+// for a terminal: one line, no control or formatting characters.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			return ' '
+		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// passwordFlags say where a provider's password comes from. It never stands on the
+// command line, where every process can read it.
+type passwordFlags struct {
+	PasswordFile    string `name:"password-file" placeholder:"FILE" xor:"password" help:"Read the provider's password from FILE, or from stdin with -."`
+	PasswordCommand string `name:"password-command" placeholder:"COMMAND" xor:"password" help:"Run COMMAND by the shell and take its output."`
+}
+
+// maxPassword is far above what a provider takes; app passwords have 16 to 32 octets.
+const maxPassword = 4096
+
+// read gets the password from where the flags say, else from the terminal.
+func (p passwordFlags) read(ctx context.Context, a *app, prompt string) (string, error) {
+	switch {
+	case p.PasswordFile == "-":
+		return passwordFrom(a.stdin, "stdin")
+	case p.PasswordFile != "":
+		f, err := os.Open(p.PasswordFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", refuse(exitNoInput, "no such password file: %s", p.PasswordFile)
+		}
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		return passwordFrom(f, p.PasswordFile)
+	case p.PasswordCommand != "":
+		return passwordByCommand(ctx, p.PasswordCommand, a.stderr)
+	}
+	return askPassword(a, prompt)
+}
+
+// passwordFrom takes the first line.
+func passwordFrom(r io.Reader, name string) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxPassword+1))
+	if err != nil {
+		return "", refuse(exitNoInput, "the password could not be read from %s: %v", name, err)
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	password := strings.TrimSuffix(string(line), "\r")
+	switch {
+	case password == "":
+		return "", refuse(exitData, "the password from %s is empty", name)
+	case len(password) > maxPassword:
+		return "", refuse(exitData, "the password from %s is longer than %d octets", name, maxPassword)
+	case strings.ContainsRune(password, 0):
+		return "", refuse(exitData, "the password from %s holds a NUL", name)
+	}
+	return password, nil
+}
+
+func passwordByCommand(ctx context.Context, command string, stderr io.Writer) (string, error) {
+	shell, option := "/bin/sh", "-c"
+	if runtime.GOOS == "windows" {
+		shell, option = "cmd", "/C"
+	}
+	cmd := exec.CommandContext(ctx, shell, option, command)
+	cmd.Stderr = stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", refuse(exitNoInput, "the password command failed: %v", err)
+	}
+	return passwordFrom(bytes.NewReader(out), "the password command")
+}
+
+func askPassword(a *app, prompt string) (string, error) {
+	f, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return "", refuse(exitUsage, "no terminal to ask for the password\nuse --password-file FILE, --password-file - (stdin) or --password-command COMMAND")
+	}
+	fmt.Fprint(a.stderr, prompt)
+	b, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(a.stderr)
+	if err != nil {
+		return "", refuse(exitNoInput, "the password could not be read: %v", err)
+	}
+	return passwordFrom(bytes.NewReader(b), "the terminal")
+}
