@@ -8,10 +8,15 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// signConfig: crypto/rand, and no salt notation (see Generate).
-func signConfig() *packet.Config {
+// signConfig: no salt notation (see Generate). Delta Chat 2.62 marks the time
+// of a signature as critical except in symmetric messages, and so do we, to
+// be no easier to tell apart than needed.
+func signConfig(symmetric bool) *packet.Config {
 	noSalt := false
-	return &packet.Config{NonDeterministicSignaturesViaNotation: &noSalt}
+	return &packet.Config{
+		NonDeterministicSignaturesViaNotation:            &noSalt,
+		InsecureGenerateNonCriticalSignatureCreationTime: symmetric,
+	}
 }
 
 // signed is the packets of a signed message: one-pass signature, literal
@@ -30,7 +35,7 @@ func (k *Key) signed(payload []byte, intended []*Cert, now time.Time) ([]byte, e
 		sig.IntendedRecipients = append(sig.IntendedRecipients,
 			&packet.Recipient{KeyVersion: c.primary.key.Version, Fingerprint: c.primary.key.Fingerprint})
 	}
-	config := signConfig()
+	config := signConfig(len(intended) == 0)
 	h, err := sig.PrepareSign(config)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadKey, err)
