@@ -258,3 +258,18 @@ func (tx *Tx) prepare(query string) (*sql.Stmt, error) {
 	stmt, err := tx.tx.PrepareContext(tx.quiet, query)
 	return stmt, classify(err)
 }
+
+// nullable maps the zero id to NULL; deref is its inverse.
+func nullable(id int64) any {
+	if id == 0 {
+		return nil
+	}
+	return id
+}
+
+func deref(id *int64) int64 {
+	if id == nil {
+		return 0
+	}
+	return *id
+}

@@ -31,8 +31,8 @@ CREATE INDEX event_at ON event (at);
 const schemaMail = `
 CREATE TABLE mailbox (
 	id             INTEGER PRIMARY KEY AUTOINCREMENT, -- an id is never used again: sessions hold it
-	name           TEXT NOT NULL UNIQUE,
-	upstream_name  TEXT UNIQUE,                -- NULL: local only
+	name           TEXT NOT NULL,
+	upstream_name  TEXT,                       -- NULL: local only
 	upstream_delim TEXT NOT NULL DEFAULT '',
 	use            TEXT NOT NULL DEFAULT '',
 	no_select      INTEGER NOT NULL DEFAULT 0,
@@ -45,9 +45,11 @@ CREATE TABLE mailbox (
 	up_uidnext     INTEGER NOT NULL DEFAULT 1, -- every provider UID below was seen
 	up_modseq      INTEGER NOT NULL DEFAULT 0, -- HIGHESTMODSEQ at the last look at all flags
 	up_permanent   TEXT NOT NULL DEFAULT '\*', -- PERMANENTFLAGS
-	old_below      INTEGER NOT NULL DEFAULT 0, -- provider UIDs below were there before the account was added
-	listed_at      INTEGER NOT NULL DEFAULT 0  -- 0: the first sync is not done
+	listed_at      INTEGER NOT NULL DEFAULT 0, -- 0: the first sync is not done
+	gone_at        INTEGER NOT NULL DEFAULT 0  -- deleted; kept so that the name's UIDVALIDITY grows
 ) STRICT;
+CREATE UNIQUE INDEX mailbox_name ON mailbox (name) WHERE gone_at = 0;
+CREATE UNIQUE INDEX mailbox_upstream ON mailbox (upstream_name) WHERE gone_at = 0 AND upstream_name IS NOT NULL;
 
 CREATE TABLE view ( -- bytes the bridge made: served views, and what goes up
 	id      INTEGER PRIMARY KEY AUTOINCREMENT, -- the id is part of the seal
@@ -131,83 +133,6 @@ CREATE TABLE journal ( -- changes that the provider has still to hear of, oldest
 ) STRICT;
 CREATE INDEX journal_message ON journal (message_id, id);
 CREATE INDEX journal_mailbox ON journal (mailbox_id);
-`
-
-const schemaKeys = `
-CREATE TABLE cert (
-	fpr        TEXT PRIMARY KEY,
-	cert       BLOB NOT NULL,
-	first_seen INTEGER NOT NULL,
-	last_seen  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE peer (
-	addr               TEXT PRIMARY KEY,
-	name               TEXT NOT NULL DEFAULT '',
-	last_seen          INTEGER NOT NULL DEFAULT 0,
-	autocrypt_timestamp INTEGER NOT NULL DEFAULT 0,
-	cert_fpr           TEXT NOT NULL DEFAULT '',
-	prefer             TEXT NOT NULL DEFAULT '',
-	gossip_timestamp   INTEGER NOT NULL DEFAULT 0,
-	gossip_fpr         TEXT NOT NULL DEFAULT '',
-	verified_fpr       TEXT NOT NULL DEFAULT '',
-	verified_at        INTEGER NOT NULL DEFAULT 0,
-	verified_how       TEXT NOT NULL DEFAULT '',
-	introduced_by      TEXT NOT NULL DEFAULT '',
-	origin             TEXT NOT NULL DEFAULT '',
-	policy             TEXT NOT NULL DEFAULT '',
-	blocked            INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-CREATE INDEX peer_cert ON peer (cert_fpr) WHERE cert_fpr <> '';
-CREATE INDEX peer_verified ON peer (verified_fpr) WHERE verified_fpr <> '';
-
-CREATE TABLE peer_candidate ( -- keys that an address has shown but that are not used for it
-	addr    TEXT NOT NULL REFERENCES peer (addr) ON DELETE CASCADE,
-	fpr     TEXT NOT NULL,
-	kind    TEXT NOT NULL CHECK (kind IN ('claim', 'key')),
-	seen_at INTEGER NOT NULL,
-	noted   INTEGER NOT NULL DEFAULT 0, -- the user was told
-	note    TEXT NOT NULL DEFAULT '',
-	PRIMARY KEY (addr, fpr, kind)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE invite ( -- ours; a revoked or used-up one stays as a tombstone
-	id       INTEGER PRIMARY KEY AUTOINCREMENT,
-	kind     TEXT NOT NULL CHECK (kind IN ('contact', 'group', 'channel')),
-	auth     BLOB NOT NULL, -- sealed
-	number   BLOB NOT NULL, -- sealed
-	grp      TEXT NOT NULL DEFAULT '',
-	created  INTEGER NOT NULL,
-	expires  INTEGER NOT NULL DEFAULT 0,
-	once     INTEGER NOT NULL DEFAULT 0,
-	shared   INTEGER NOT NULL DEFAULT 0,
-	ask      INTEGER NOT NULL DEFAULT 0,
-	used_by  TEXT NOT NULL DEFAULT '', -- fingerprint
-	used_at  INTEGER NOT NULL DEFAULT 0,
-	uses     INTEGER NOT NULL DEFAULT 0,
-	revoked  INTEGER NOT NULL DEFAULT 0,
-	noted_at INTEGER NOT NULL DEFAULT 0 -- last note about a use after its end: one a day
-) STRICT;
-
-CREATE TABLE join_ ( -- somebody else's invites that we follow
-	id                 INTEGER PRIMARY KEY AUTOINCREMENT,
-	link               BLOB NOT NULL, -- sealed
-	state              TEXT NOT NULL,
-	fpr                TEXT NOT NULL,
-	addr               TEXT NOT NULL,
-	replace            INTEGER NOT NULL DEFAULT 0,
-	started            INTEGER NOT NULL,
-	updated            INTEGER NOT NULL,
-	request_message_id TEXT NOT NULL DEFAULT '',
-	error              TEXT NOT NULL DEFAULT ''
-) STRICT;
-
-CREATE TABLE handled ( -- authenticated handshake and sync messages, against repeats
-	signer     TEXT NOT NULL,
-	message_id TEXT NOT NULL,
-	at         INTEGER NOT NULL,
-	PRIMARY KEY (signer, message_id)
-) STRICT, WITHOUT ROWID;
 `
 
 const schemaOutbox = `
