@@ -2,7 +2,9 @@ package smtpproxy
 
 import "context"
 
-// Backend finds the account that a login name and a local password open.
+// Backend finds the account that a login name and a local password open. A refusal that
+// is not for a wrong name or password is an error with a Status method (see Status); any
+// other error is 535.
 type Backend interface {
 	Login(ctx context.Context, username, password string) (Submitter, error)
 }
