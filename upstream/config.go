@@ -41,8 +41,9 @@ type Config struct {
 // Timeouts bounds every wait for the provider. A zero field means its default.
 type Timeouts struct {
 	Dial     time.Duration // name look-up, TCP, TLS, greeting and login together
-	Stall    time.Duration // silence in the midst of an answer or of data sent
-	Command  time.Duration // silence after a command; a slow SEARCH may take long
+	Stall    time.Duration // data sent that the provider does not take
+	Command  time.Duration // silence while the provider owes an answer
+	FinalDot time.Duration // silence after the end of a submitted message
 	Idle     time.Duration // IDLE is re-issued after this
 	IdlePoll time.Duration // NOOP interval where the server has no IDLE
 }
@@ -50,11 +51,13 @@ type Timeouts struct {
 // The defaults. Dial: RFC 5321, section 4.5.3.2 allows 5 minutes for a greeting, but a
 // person waits for it. Stall: a mobile network that comes back does so within a minute.
 // Command: a SEARCH over a large mailbox takes some providers more than a minute.
+// FinalDot: RFC 5321, section 4.5.3.2.6; who gives up earlier sends the mail twice.
 // Idle: RFC 2177 says 29 minutes, some servers and NAT boxes drop earlier.
 const (
 	defaultDial     = 30 * time.Second
 	defaultStall    = 60 * time.Second
 	defaultCommand  = 3 * time.Minute
+	defaultFinalDot = 10 * time.Minute
 	defaultIdle     = 24 * time.Minute
 	defaultIdlePoll = 60 * time.Second
 )
@@ -68,6 +71,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	set(&t.Dial, defaultDial)
 	set(&t.Stall, defaultStall)
 	set(&t.Command, defaultCommand)
+	set(&t.FinalDot, defaultFinalDot)
 	set(&t.Idle, defaultIdle)
 	set(&t.IdlePoll, defaultIdlePoll)
 	return t

@@ -8,15 +8,16 @@ import (
 
 // Caps is what the provider's IMAP server can do beyond IMAP4rev1.
 type Caps struct {
-	UIDPlus    bool // RFC 4315
-	Move       bool // RFC 6851
-	Idle       bool // RFC 2177
-	SpecialUse bool // RFC 6154
-	Condstore  bool // RFC 7162
-	Namespace  bool // RFC 2342
-	ESearch    bool // RFC 4731
-	ListStatus bool // RFC 5819
-	XChatmail  bool // a chatmail relay, which deletes mail by age
+	UIDPlus      bool // RFC 4315
+	Move         bool // RFC 6851
+	Idle         bool // RFC 2177
+	SpecialUse   bool // RFC 6154
+	Condstore    bool // RFC 7162
+	Namespace    bool // RFC 2342
+	ESearch      bool // RFC 4731
+	ListExtended bool // RFC 5258
+	ListStatus   bool // RFC 5819
+	XChatmail    bool // a chatmail relay, which deletes mail by age
 }
 
 // Folder is what LIST says of a mailbox.
@@ -76,10 +77,10 @@ type Envelope struct {
 type Outcome int
 
 const (
-	Accepted Outcome = iota + 1 // the provider took responsibility
-	Refused                     // for good
-	Deferred                    // not now; it was not sent
-	Uncertain                   // the connection was lost after the final dot
+	Accepted  Outcome = iota + 1 // the provider took responsibility
+	Refused                      // for good
+	Deferred                     // not now; it was not sent
+	Uncertain                    // the connection was lost after the final dot
 )
 
 func (o Outcome) String() string {

@@ -1,0 +1,69 @@
+#!/bin/bash
+# Install the real peers that the tests run against: Dovecot, Postfix, mbsync, msmtp, curl and
+# Python from Debian's packages, the Delta Chat engine from npm. As root on Debian 12; nothing
+# is started. Safe to run again; says nothing where all is there.
+#
+#   install.sh DIRECTORY     the engine goes to DIRECTORY/deltachat-VERSION/
+set -eu -o pipefail
+
+ENGINE=@deltachat/stdio-rpc-server-linux-x64
+VERSION=2.62.0
+# npm's own checksum of the package; another file under this version is refused.
+INTEGRITY=
+PACKAGES="dovecot-imapd dovecot-lmtpd postfix openssl ca-certificates procps python3 isync msmtp curl"
+
+dir=${1:?usage: install.sh DIRECTORY}
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+
+fail() { echo "install.sh: $*" >&2; exit 1; }
+
+install_packages() {
+  local want=$PACKAGES missing= p policy=/usr/sbin/policy-rc.d made=
+  [ -x "$dir/deltachat-$VERSION/deltachat-rpc-server" ] || command -v npm >/dev/null || want="$want nodejs npm"
+  for p in $want; do
+    dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+  done
+  [ -n "$missing" ] || return 0
+  [ "$(id -u)" = 0 ] || fail "missing packages, and only root can install them:$missing"
+  echo "installing:$missing"
+  # Debian's maintainer scripts would start the daemons system-wide: forbid it meanwhile.
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; made=1
+  fi
+  local status=0
+  {
+    # An image's package lists name packages that are gone.
+    apt-get update -q &&
+    # Without an answer Debian's postfix writes a system-wide configuration.
+    { ! command -v debconf-set-selections >/dev/null || echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; } &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+  } >"$dir/apt.log" 2>&1 </dev/null || status=$?
+  [ -z "$made" ] || rm -f "$policy"
+  [ "$status" = 0 ] || { tail -20 "$dir/apt.log" >&2; fail "apt-get failed; all of it is in $dir/apt.log"; }
+}
+
+install_engine() {
+  local to="$dir/deltachat-$VERSION" tmp
+  [ -x "$to/deltachat-rpc-server" ] && return 0
+  echo "fetching $ENGINE@$VERSION"
+  tmp=$(mktemp -d)
+  (cd "$tmp" && npm pack --silent "$ENGINE@$VERSION" >/dev/null) || { rm -rf "$tmp"; fail "npm cannot fetch $ENGINE@$VERSION"; }
+  local sum
+  sum="sha512-$(openssl dgst -sha512 -binary "$tmp"/*.tgz | openssl base64 -A)"
+  [ -z "$INTEGRITY" ] || [ "$sum" = "$INTEGRITY" ] || { rm -rf "$tmp"; fail "the engine's checksum is $sum, not $INTEGRITY"; }
+  echo "$sum"
+  tar xzf "$tmp"/*.tgz -C "$tmp"
+  chmod 755 "$tmp/package/deltachat-rpc-server"
+  "$tmp/package/deltachat-rpc-server" --version >/dev/null 2>&1 || { rm -rf "$tmp"; fail "the engine does not start on this machine"; }
+  # Several runs may install at once: the last step is one rename.
+  mkdir -p "$to"
+  mv "$tmp/package/deltachat-rpc-server" "$to/.new.$$" && mv "$to/.new.$$" "$to/deltachat-rpc-server"
+  rm -rf "$tmp"
+}
+
+# Two runs at once (tests of several packages) wait for each other.
+exec 9>"$dir/lock"
+flock 9
+install_packages
+install_engine
