@@ -122,7 +122,7 @@ func knownAttribute(key string) bool {
 
 func (a attributes) header() (Header, error) {
 	addr := message.CanonicalAddr(a["addr"])
-	if addr == "" {
+	if !strings.Contains(addr, "@") {
 		return Header{}, fmt.Errorf("%w: no address", ErrInvalid)
 	}
 	raw, err := base64.StdEncoding.DecodeString(withoutSpace(a["keydata"]))

@@ -1,7 +1,7 @@
 package securejoin
 
 import (
-	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,26 +35,18 @@ func escape(s string) string {
 	return b.String()
 }
 
-// unescape undoes percent-encoding; a "%" that begins none stays.
-func unescape(s string) (string, bool) {
-	out, err := url.PathUnescape(s)
-	if err != nil {
-		out = lenientUnescape(s)
-	}
-	return out, utf8.ValidString(out)
-}
-
-func lenientUnescape(s string) string {
+// unescape undoes percent-encoding. A "%" that begins none stays.
+func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
-				b.WriteString(c)
+		c := s[i]
+		if c == '%' && i+2 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				c = byte(v)
 				i += 2
-				continue
 			}
 		}
-		b.WriteByte(s[i])
+		b.WriteByte(c)
 	}
 	return b.String()
 }
@@ -67,19 +59,21 @@ func escapeName(name string, length int) string {
 	return strings.ReplaceAll(escape(name), "%20", "+")
 }
 
-// unescapeName decodes a name for display. Line ends and other control
-// characters, which could write header fields, become blanks.
+// unescapeName decodes a name for display; it fails for what is not UTF-8.
 func unescapeName(s string) (string, bool) {
-	name, ok := unescape(strings.ReplaceAll(s, "+", "%20"))
-	if !ok {
+	name := unescape(strings.ReplaceAll(s, "+", " "))
+	if !utf8.ValidString(name) {
 		return "", false
 	}
+	name = cleanName(name)
 	if rest, cut := strings.CutSuffix(name, cutMark); cut {
 		name = rest + "…"
 	}
-	return cleanName(name), true
+	return name, true
 }
 
+// cleanName bounds a name and makes blanks of line ends and other control
+// characters, which could write header fields.
 func cleanName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {

@@ -48,18 +48,15 @@ func ReadIncoming(outer, inner message.Header, opened *pgp.Opened, proof *Proof)
 	in := Incoming{
 		Step:      step,
 		Proof:     proof,
-		OuterFrom: soleAddr(outer.Get("From")),
+		OuterFrom: sender(outer).Addr,
 		Auth:      strings.TrimSpace(inner.Get(FieldAuth)),
 		Group:     strings.TrimSpace(inner.Get(FieldGroup)),
 	}
 	if opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs {
 		in.Signer = opened.Signature.Signer
 	}
-	from := inner.Get("From")
-	in.InnerFrom = soleAddr(from)
-	if list := message.ParseAddresses(from); len(list) == 1 {
-		in.Name = cleanName(list[0].Name)
-	}
+	from := sender(inner)
+	in.InnerFrom, in.Name = from.Addr, cleanName(from.Name)
 	if fpr, err := pgp.ParseFingerprint(inner.Get(FieldFingerprint)); err == nil {
 		in.Fingerprint = fpr
 	}
@@ -70,13 +67,17 @@ func ReadIncoming(outer, inner message.Header, opened *pgp.Opened, proof *Proof)
 	return in, true
 }
 
-// soleAddr is the address of a From field with exactly one.
-func soleAddr(value string) string {
-	list := message.ParseAddresses(value)
-	if len(list) != 1 {
-		return ""
+// sender is the one address of the one From field; empty if there are more.
+func sender(h message.Header) message.Address {
+	values := h.Values("From")
+	if len(values) != 1 {
+		return message.Address{}
 	}
-	return canonical(list[0].Addr)
+	list := message.ParseAddresses(values[0])
+	if len(list) != 1 {
+		return message.Address{}
+	}
+	return message.Address{Name: list[0].Name, Addr: canonical(list[0].Addr)}
 }
 
 // From is the sender's address, inside and outside the same; empty if the two

@@ -363,7 +363,7 @@ func (i Invite) answer(step Step, addr string, now time.Time) (Invite, time.Time
 		}
 	}
 	at := later(slot(answers, AnswersPerInvite, now), slot(answersTo(answers, addr), AnswersPerAddress, now))
-	if at.Sub(now) > answerWindow || len(answers) >= 2*AnswersPerInvite {
+	if at.Sub(now) > answerWindow {
 		return i, time.Time{}, false
 	}
 	i.Answers = append(answers, Answer{step, addr, at})

@@ -3,6 +3,7 @@ package securejoin
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -89,8 +90,11 @@ type Link struct {
 // Addresses are all addresses of the inviter, each once.
 func (l Link) Addresses() []string { return append([]string{l.Addr}, l.Relays...) }
 
-// Secret is the shared secret of the link's v3 handshake.
-func (l Link) Secret() string { return Secret(l.Fingerprint, l.Auth) }
+// Proof names the shared secret of the link's v3 handshake.
+func (l Link) Proof() Proof { return Proof{l.Fingerprint, l.Auth} }
+
+// Secret is the shared secret itself.
+func (l Link) Secret() string { return l.Proof().Secret() }
 
 // String is the link in its https form, with the parameters in the order and
 // encoding of Delta Chat 2.62.
@@ -155,7 +159,10 @@ func ParseLink(s string) (Link, error) {
 	if err := l.names(p); err != nil {
 		return Link{}, err
 	}
-	return l, l.tokens(p)
+	if err := l.tokens(p); err != nil {
+		return Link{}, err
+	}
+	return l, nil
 }
 
 // splitLink cuts a link into its fingerprint and its parameters. Messengers
@@ -224,7 +231,7 @@ func (l *Link) addresses(p map[string]string) error {
 		if addr == "" {
 			return &LinkError{"relay address", "is not valid"}
 		}
-		if addr != l.Addr && !contains(l.Relays, addr) {
+		if addr != l.Addr && !slices.Contains(l.Relays, addr) {
 			l.Relays = append(l.Relays, addr)
 		}
 	}
@@ -236,11 +243,7 @@ func (l *Link) addresses(p map[string]string) error {
 
 // linkAddr decodes an address, which older versions did not always encode.
 func linkAddr(s string) string {
-	s, ok := unescape(s)
-	if !ok {
-		return ""
-	}
-	return canonical(s)
+	return canonical(unescape(s))
 }
 
 // canonical is the form in which addresses are compared; empty if s is none.
@@ -301,15 +304,6 @@ func (l *Link) tokens(p map[string]string) error {
 	// its v says.
 	l.V3 = p["v"] == "3" || l.Number == ""
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, item := range list {
-		if item == s {
-			return true
-		}
-	}
-	return false
 }
 
 func mapped(list []string, fn func(string) string) []string {
