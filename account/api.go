@@ -49,7 +49,7 @@ type Join struct {
 	ID          string          `json:"id"`
 	Address     string          `json:"address"`
 	Fingerprint pgp.Fingerprint `json:"fingerprint"`
-	State       string          `json:"state"` // pending, completed, failed, claim
+	State       string          `json:"state"` // one of the JoinStates below
 	Reason      string          `json:"reason,omitempty"`
 }
 
@@ -84,3 +84,11 @@ type OwnKey struct {
 	Fingerprint pgp.Fingerprint `json:"fingerprint"`
 	Armored     string          `json:"armored"`
 }
+
+// The states of a Join. A claim is complete, but the address has another key.
+const (
+	JoinPending   = "pending"
+	JoinCompleted = "completed"
+	JoinFailed    = "failed"
+	JoinClaim     = "claim"
+)

@@ -1,0 +1,335 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"mailbridge/db"
+	"mailbridge/headers"
+	"mailbridge/mailbox"
+	"mailbridge/message"
+	"mailbridge/mirror"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+// ingester is what the mirror asks about arrivals.
+type ingester struct{ a *Account }
+
+// Candidate reports whether a message must be looked at as a whole: encrypted or signed
+// mail and its mangled forms, machine mail, and mail that tells something about a key.
+func (g ingester) Candidate(header []byte) bool {
+	h, _ := message.ParseHeader(header)
+	media, _ := message.ContentType(h.Get("Content-Type"))
+	switch media {
+	case "multipart/encrypted", "multipart/signed":
+		return true
+	case "multipart/mixed":
+		// Exchange turns PGP/MIME into it; so many ordinary messages are of this type, too, that
+		// only what the bridge can recognise by its header is fetched.
+		if h.Has("X-MS-Exchange-Organization-AuthSource") || h.Has("X-MS-Has-Attach") || h.Has("X-Microsoft-Original-Message-ID") {
+			return true
+		}
+	}
+	return h.Has("Autocrypt") || g.fromPeer(h)
+}
+
+// fromPeer reports whether the sender has shown a key before: a later message without one
+// counts, too (Autocrypt Level 1, "Updating Autocrypt Peer State").
+func (g ingester) fromPeer(h message.Header) bool {
+	froms := message.ParseAddresses(h.Get("From"))
+	if len(froms) != 1 {
+		return false
+	}
+	known := false
+	err := g.a.db.View(context.Background(), func(tx *db.Tx) error {
+		_, err := tx.Peer(message.CanonicalAddr(froms[0].Addr))
+		known = err == nil
+		return nil
+	})
+	return err == nil && known
+}
+
+// Ingest decides about one message.
+func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, error) {
+	a := g.a
+	root := message.Parse(m.Raw)
+	mail := &arrival{Arrival: m, root: root, outer: root.Header}
+	ciphertext, form, ok := pgp.SplitEncrypted(m.Raw, root)
+	switch {
+	case ok:
+		return a.ingestEncrypted(ctx, mail, ciphertext, form)
+	case root.MediaType == "multipart/signed":
+		return a.ingestSigned(ctx, mail)
+	}
+	return a.ingestPlain(ctx, mail)
+}
+
+// arrival is a message with what is known of it on the way.
+type arrival struct {
+	mirror.Arrival
+	root  *message.Part
+	outer message.Header
+}
+
+// received is the time the provider got the message, which is not later than now.
+func (m *arrival) received(now time.Time) time.Time {
+	if m.InternalDate.IsZero() || m.InternalDate.After(now) {
+		return now
+	}
+	return m.InternalDate
+}
+
+// ingestPlain learns from the header of ordinary mail.
+func (a *Account) ingestPlain(_ context.Context, m *arrival) (mirror.Ruling, error) {
+	s := a.sightingOf(m, m.outer, nil)
+	return mirror.Ruling{
+		Verdict: mirror.Deliver,
+		Kind:    mirror.Ordinary,
+		Apply: func(tx *db.Tx, _ int64) error {
+			_, err := a.applySighting(tx, s)
+			return err
+		},
+	}, nil
+}
+
+// ingestSigned checks a signature over mail that is not encrypted. The mail is served as it
+// came, with a frozen line in front of the header block, which no signature covers.
+func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, error) {
+	s := a.sightingOf(m, m.outer, nil)
+	signature, err := pgp.VerifySigned(m.Raw, m.root, func(issuers []pgp.Fingerprint) []*pgp.Cert {
+		return a.signers(ctx, issuers, m.outer.Values("Autocrypt"))
+	}, a.now())
+	if err != nil {
+		return a.ingestPlain(ctx, m) // S/MIME, or no signature that can be read
+	}
+	security := headers.Security{Encryption: "none", Signature: stateName(signature.State), Trust: "none"}
+	keyword, err := a.judge(ctx, &security, s, signature)
+	if err != nil {
+		return mirror.Ruling{}, err
+	}
+	return mirror.Ruling{
+		Verdict:  mirror.Deliver,
+		Kind:     mirror.Signed,
+		Prefix:   headers.SignedPrefix(security),
+		Keywords: keyword,
+		Apply: func(tx *db.Tx, _ int64) error {
+			_, err := a.applySighting(tx, s)
+			return err
+		},
+	}, nil
+}
+
+// asItCame shows a message unchanged: what cannot be opened is never changed or hidden.
+func asItCame() mirror.Ruling { return mirror.Ruling{Verdict: mirror.Deliver, Kind: mirror.Ordinary} }
+
+// ingestEncrypted opens a message.
+func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []byte, form pgp.Form) (mirror.Ruling, error) {
+	info, err := pgp.Inspect(ciphertext)
+	if err == nil && info.Kind == pgp.Symmetric {
+		return a.ingestSymmetric(ctx, m, ciphertext, form)
+	}
+	opened, err := pgp.Open(ciphertext, a.openOptions(ctx, m))
+	switch {
+	case errors.Is(err, pgp.ErrDamaged), errors.Is(err, pgp.ErrTooLarge):
+		return a.damaged(m), nil
+	case err != nil:
+		a.log.Debug("not opened", "error", err)
+		return asItCame(), nil
+	case form == pgp.FormListWrapped:
+		return a.ingestErrant(m, opened), nil
+	}
+	inner, _ := message.ParseHeader(opened.Payload)
+	if msg, tag, ok := headers.Unseal(opened.Payload); ok {
+		return a.ingestSealed(msg, tag), nil
+	}
+	if ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, nil); ok || err != nil {
+		return ruling, err
+	}
+	if ruling, ok, err := a.ingestMachine(ctx, m, opened, inner); ok || err != nil {
+		return ruling, err
+	}
+	return a.ingestOpened(ctx, m, opened)
+}
+
+// openOptions gives our key, and where to find the sender's.
+func (a *Account) openOptions(ctx context.Context, m *arrival) pgp.OpenOptions {
+	return pgp.OpenOptions{
+		Keys: []*pgp.Key{a.key},
+		Certs: func(payload []byte, issuers []pgp.Fingerprint) []*pgp.Cert {
+			inner, _ := message.ParseHeader(payload)
+			return a.signers(ctx, issuers, slices.Concat(inner.Values("Autocrypt"), m.outer.Values("Autocrypt")))
+		},
+		Now: a.now(),
+	}
+}
+
+// damaged shows a notice in place of a message whose integrity check failed.
+func (a *Account) damaged(m *arrival) mirror.Ruling {
+	security := headers.Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{"damaged"}}
+	notice := headers.Notice(m.outer, m.Raw, headers.Damaged)
+	prefixed := slices.Concat(headers.SignedPrefix(security), notice)
+	return mirror.Ruling{Verdict: mirror.Deliver, Kind: mirror.Notice, View: prefixed}
+}
+
+// ingestErrant opens the one errant layer that is opened, a list's: its content becomes an
+// attachment, and has no effect on anything.
+func (a *Account) ingestErrant(m *arrival, opened *pgp.Opened) mirror.Ruling {
+	security := headers.Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{"errant-layer"}}
+	return mirror.Ruling{
+		Verdict:  mirror.Deliver,
+		Kind:     mirror.Opened,
+		View:     headers.Errant(m.Raw, m.root, opened.Payload, security),
+		Keywords: mailbox.NewFlags(mailbox.Encrypted),
+		Apply:    func(tx *db.Tx, _ int64) error { return a.markProtected(tx, m.outer) },
+	}
+}
+
+// ingestSealed shows the user's own draft or sent mail exactly as the client gave it. Only
+// a tag that does not fit is told: somebody else made it.
+func (a *Account) ingestSealed(msg []byte, tag string) mirror.Ruling {
+	r := mirror.Ruling{Verdict: mirror.Deliver, Kind: mirror.Sealed, View: msg, Keywords: mailbox.NewFlags(mailbox.Encrypted)}
+	if !a.sealedHere(msg, tag) {
+		security := headers.Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{"unauthenticated"}}
+		r.View = slices.Concat(headers.SignedPrefix(security), headers.NeutraliseForged(msg))
+	}
+	if h, _ := message.ParseHeader(msg); len(message.ParseMessageIDs(h.Get("Message-ID"))) == 1 {
+		r.MessageID = message.ParseMessageIDs(h.Get("Message-ID"))[0]
+	}
+	return r
+}
+
+// markProtected remembers that a message was encrypted, by its Message-IDs.
+func (a *Account) markProtected(tx *db.Tx, hs ...message.Header) error {
+	for _, h := range hs {
+		for _, id := range message.ParseMessageIDs(h.Get("Message-ID")) {
+			if err := tx.SetProtected(id, a.now()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ingestOpened shows an ordinary encrypted message.
+func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Opened) (mirror.Ruling, error) {
+	good := opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs
+	inner, _ := message.ParseHeader(opened.Payload)
+	merged := headers.Merge(headers.Opened{
+		Outer: m.outer, Payload: opened.Payload, Encrypted: true,
+		SignatureGood: good, SignerAddresses: a.addressesOf(ctx, opened.Signature, inner),
+	})
+	security := headers.Security{Encryption: "openpgp", Signature: stateName(opened.Signature.State), Trust: "none"}
+	s := a.sightingOf(m, merged.Inner, opened)
+	keywords, err := a.judge(ctx, &security, s, opened.Signature)
+	if err != nil {
+		return mirror.Ruling{}, err
+	}
+	if !opened.IntendedForUs {
+		security.Trust, keywords = "none", nil
+		security.Warnings = append(security.Warnings, "unauthenticated")
+	}
+	if merged.FromMismatch && merged.ShowOuterFrom {
+		security.Warnings = append(security.Warnings, "from-mismatch")
+	}
+	shown := &security
+	if opened.Signature.Signer == a.key.Fingerprint() {
+		shown, keywords = nil, nil // our own mail
+	}
+	ids := message.ParseMessageIDs(merged.Header.Get("Message-ID"))
+	r := mirror.Ruling{
+		Verdict:  mirror.Deliver,
+		Kind:     mirror.Opened,
+		View:     headers.View(merged, opened.Payload, shown),
+		Keywords: keywords.With(mailbox.Encrypted),
+	}
+	if len(ids) > 0 {
+		r.MessageID = ids[0]
+	}
+	r.Apply = func(tx *db.Tx, _ int64) error {
+		if err := a.markProtected(tx, m.outer, merged.Header); err != nil {
+			return err
+		}
+		_, err := a.applySighting(tx, s)
+		return err
+	}
+	return r, nil
+}
+
+// stateName is a signature's state in the words of the security header.
+func stateName(s pgp.SignatureState) string {
+	switch s {
+	case pgp.SignatureGood:
+		return "good"
+	case pgp.SignatureBad:
+		return "bad"
+	case pgp.SignatureUnknown:
+		return "unknown"
+	}
+	return "none"
+}
+
+// ingestSymmetric tries the secrets of our joins and invites, newest first.
+func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []byte, form pgp.Form) (mirror.Ruling, error) {
+	if form != pgp.FormProper || m.Old {
+		return asItCame(), nil
+	}
+	proofs, err := a.proofs(ctx)
+	if err != nil {
+		return mirror.Ruling{}, err
+	}
+	secrets := make([]string, len(proofs))
+	for i, p := range proofs {
+		secrets[i] = p.Secret()
+	}
+	opened, err := pgp.OpenSymmetric(ciphertext, secrets, a.openOptions(ctx, m))
+	switch {
+	case errors.Is(err, pgp.ErrNoSecret):
+		return a.locked(m), nil
+	case errors.Is(err, pgp.ErrDamaged), errors.Is(err, pgp.ErrTooLarge):
+		return a.damaged(m), nil
+	case err != nil:
+		return asItCame(), nil
+	}
+	inner, _ := message.ParseHeader(opened.Payload)
+	ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, &proofs[opened.Secret])
+	if err != nil || ok {
+		return ruling, err
+	}
+	// Opened with a secret of ours, but no step of a handshake: nothing is done with it.
+	return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, nil
+}
+
+// lockedAfter is how long a symmetric message that no secret opens is held back before it is
+// shown as it came: a secret may come from another device.
+const lockedAfter = 10 * time.Minute
+
+func (a *Account) locked(m *arrival) mirror.Ruling {
+	shown := m.Since.Add(lockedAfter)
+	if m.Since.IsZero() || !a.now().Before(shown) {
+		return asItCame()
+	}
+	return mirror.Ruling{Verdict: mirror.Hold, RetryAt: shown}
+}
+
+// proofs lists the secrets that may open a symmetric message.
+func (a *Account) proofs(ctx context.Context) ([]securejoin.Proof, error) {
+	var list []securejoin.Proof
+	err := a.db.View(ctx, func(tx *db.Tx) error {
+		joins, err := tx.PendingJoins()
+		if err != nil {
+			return err
+		}
+		for _, j := range joins {
+			list = append(list, securejoin.Proof{Fingerprint: j.Link.Fingerprint, Auth: j.Link.Auth})
+		}
+		secrets, err := tx.InviteSecrets(a.now())
+		for _, s := range secrets {
+			list = append(list, securejoin.Proof{Fingerprint: a.key.Fingerprint(), Auth: s.Auth})
+		}
+		return err
+	})
+	return list, err
+}

@@ -1,0 +1,172 @@
+package account
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"mailbridge/headers"
+	"mailbridge/message"
+)
+
+// letter is a submitted message with what its header and envelope say, before anything is
+// decided about it.
+type letter struct {
+	msg       []byte // as the client gave it, with CRLF, a Message-ID and a Date
+	header    message.Header
+	root      *message.Part
+	messageID string
+	from      message.Address
+	visible   []string // envelope recipients that To or Cc name, canonical
+	bcc       []string // the others
+}
+
+// readLetter looks at a submission. Message-ID and Date are added where there is none, so
+// that every copy of the message carries the same.
+func readLetter(msg []byte, to []string, now time.Time) (letter, error) {
+	l := letter{msg: message.CRLF(msg)}
+	l.header, _ = message.ParseHeader(l.msg)
+	froms := message.ParseAddresses(l.header.Get("From"))
+	if len(froms) != 1 {
+		return letter{}, refusePolicy("The message needs exactly one address in From.")
+	}
+	l.from = froms[0]
+	l.complete(now)
+	l.root = message.Parse(l.msg)
+	l.splitRecipients(to)
+	return l, nil
+}
+
+// complete adds a Message-ID and a Date where there is none.
+func (l *letter) complete(now time.Time) {
+	var added []byte
+	if ids := message.ParseMessageIDs(l.header.Get("Message-ID")); len(ids) > 0 {
+		l.messageID = ids[0]
+	} else {
+		l.messageID = newMessageID()
+		added = append(added, message.NewField("Message-ID", "<"+l.messageID+">").Raw...)
+	}
+	if !l.header.Has("Date") {
+		added = append(added, message.NewField("Date", message.FormatDate(now)).Raw...)
+	}
+	if len(added) > 0 {
+		l.msg = slices.Concat(added, l.msg)
+		l.header, _ = message.ParseHeader(l.msg)
+	}
+}
+
+func (l *letter) splitRecipients(to []string) {
+	named := map[string]bool{}
+	for _, field := range []string{"To", "Cc"} {
+		for _, value := range l.header.Values(field) {
+			for _, a := range message.ParseAddresses(value) {
+				named[message.CanonicalAddr(a.Addr)] = true
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, addr := range to {
+		addr = message.CanonicalAddr(addr)
+		switch {
+		case seen[addr]:
+		case named[addr]:
+			l.visible = append(l.visible, addr)
+		default:
+			l.bcc = append(l.bcc, addr)
+		}
+		seen[addr] = true
+	}
+}
+
+// withBcc gives the message with a Bcc field for the recipients that no field names: how
+// the sender's own copy remembers them.
+func (l *letter) withBcc() []byte {
+	if len(l.bcc) == 0 || l.header.Has("Bcc") {
+		return l.msg
+	}
+	list := make([]byte, 0, 64*len(l.bcc))
+	for i, addr := range l.bcc {
+		if i > 0 {
+			list = append(list, ", "...)
+		}
+		list = append(list, addr...)
+	}
+	return slices.Concat(message.NewField("Bcc", string(list)).Raw, l.msg)
+}
+
+// protected reports whether the client has signed or encrypted the message by itself:
+// OpenPGP/MIME or S/MIME (RFC 1847; RFC 8551). Such mail passes as it is.
+func (l *letter) protected() bool {
+	switch l.root.MediaType {
+	case "multipart/encrypted", "multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime":
+		return true
+	}
+	return false
+}
+
+// carriesOpened reports whether the message, or one nested in it, is mail that the bridge
+// opened: a forward as attachment counts as a reply to it.
+func carriesOpened(root *message.Part) bool {
+	for _, value := range root.Header.Values(headers.SecurityName) {
+		if s, ok := headers.ParseSecurity(value); ok && s.Encryption == "openpgp" {
+			return true
+		}
+	}
+	if root.Message != nil && carriesOpened(root.Message) {
+		return true
+	}
+	return slices.ContainsFunc(root.Children, carriesOpened)
+}
+
+// nestedMessageIDs lists the Message-IDs of the message and of every message in it.
+func nestedMessageIDs(root *message.Part) []string {
+	ids := message.ParseMessageIDs(root.Header.Get("Message-ID"))
+	if root.Message != nil {
+		ids = append(ids, nestedMessageIDs(root.Message)...)
+	}
+	for _, child := range root.Children {
+		ids = append(ids, nestedMessageIDs(child)...)
+	}
+	return ids
+}
+
+// newMessageID makes a Message-ID that names no host and no time (RFC 5322, section 3.6.4).
+// Delta Chat's form is a UUID at localhost; one that looks the same tells nobody more.
+func newMessageID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // RFC 9562, section 5.4
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:] + "@localhost"
+}
+
+// newBoundary makes a MIME boundary that occurs in no armored text.
+func newBoundary() string {
+	var b [18]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// maxDateShift is how far back the outer Date of hidden mail may lie: six days, as Delta
+// Chat does it. More, and providers refuse the mail.
+const maxDateShift = 518400 * time.Second
+
+// outerDate gives a random instant of the last six days.
+func outerDate(now time.Time) time.Time {
+	var b [8]byte
+	rand.Read(b[:])
+	var n uint64
+	for _, c := range b {
+		n = n<<8 | uint64(c)
+	}
+	return now.Add(-time.Duration(n % uint64(maxDateShift/time.Second) * uint64(time.Second)))
+}
+
+// headerBlock gives the header of a message with the empty line that ends it.
+func headerBlock(msg []byte) []byte {
+	_, n := message.ParseHeader(msg)
+	return bytes.Clone(msg[:n])
+}

@@ -1,0 +1,81 @@
+package account
+
+import (
+	"context"
+	"strings"
+
+	"mailbridge/autocrypt"
+	"mailbridge/db"
+	"mailbridge/message"
+	"mailbridge/mirror"
+	"mailbridge/pgp"
+)
+
+// ingestMachine handles mail from program to program that is none of the user's business.
+// Only what proves itself is hidden: our own devices' sync messages by our signature, a key
+// update by a certificate that is already known for its sender.
+func (a *Account) ingestMachine(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header) (mirror.Ruling, bool, error) {
+	media, params := message.ContentType(inner.Get("Content-Type"))
+	if media != "multipart/report" {
+		return mirror.Ruling{}, false, nil
+	}
+	switch params["report-type"] {
+	case "multi-device-sync":
+		own := opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key.Fingerprint()
+		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, own, nil
+	case "disposition-notification":
+		return a.ingestKeyUpdate(ctx, m, opened, inner)
+	}
+	return mirror.Ruling{}, false, nil
+}
+
+// ingestKeyUpdate takes a newer certificate of a key that is known for the sender, in
+// exactly the form in which Delta Chat 2.62 sends it.
+func (a *Account) ingestKeyUpdate(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header) (mirror.Ruling, bool, error) {
+	from := soleAddress(inner.Get("From"))
+	h, found, _ := autocrypt.FromHeader(inner.Values("Autocrypt"), from)
+	if !isKeyUpdate(opened, inner) || !found || from != soleAddress(m.outer.Get("From")) {
+		return mirror.Ruling{}, false, nil
+	}
+	known, err := a.knownFor(ctx, from, h.Cert.Fingerprint())
+	if err != nil || !known {
+		return mirror.Ruling{}, false, err
+	}
+	return mirror.Ruling{
+		Verdict: mirror.Hide,
+		Kind:    mirror.Control,
+		Apply: func(tx *db.Tx, _ int64) error {
+			_, err := tx.MergeCert(h.Cert, a.now())
+			return err
+		},
+	}, true, nil
+}
+
+// isKeyUpdate matches the form: unsigned, to nobody by name, a report of type "processed".
+func isKeyUpdate(opened *pgp.Opened, inner message.Header) bool {
+	if opened.Signature.State != pgp.SignatureNone || inner.Text("Subject") != "Keyupdate" {
+		return false
+	}
+	if len(message.ParseAddresses(inner.Get("To"))) != 0 {
+		return false
+	}
+	root := message.Parse(opened.Payload)
+	for _, part := range root.Children {
+		if part.MediaType != "message/disposition-notification" {
+			continue
+		}
+		report, _ := message.ParseHeader(part.Decoded(opened.Payload))
+		words := strings.Join(strings.Fields(report.Get("Disposition")), "")
+		return strings.EqualFold(words, "automatic-action/MDN-sent-automatically;processed")
+	}
+	return false
+}
+
+// soleAddress is the canonical address of a field with exactly one; empty otherwise.
+func soleAddress(value string) string {
+	list := message.ParseAddresses(value)
+	if len(list) != 1 {
+		return ""
+	}
+	return message.CanonicalAddr(list[0].Addr)
+}

@@ -1,0 +1,292 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mailbridge/autocrypt"
+	"mailbridge/db"
+	"mailbridge/headers"
+	"mailbridge/mailbox"
+	"mailbridge/message"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+// sighting is what a message tells about keys.
+type sighting struct {
+	autocrypt.Sighting
+	from        string // canonical; empty if From does not have exactly one address
+	effective   bool   // may have effects: plain mail, or opened mail with a good signature of its sender
+	signer      pgp.Fingerprint
+	readsHidden bool
+	gossip      []autocrypt.Header
+}
+
+// sightingOf reads the header that counts: the inner one of opened mail. Encrypted mail has
+// effects only if its signature is good and was meant for us; a key that merely came along in
+// an unsigned message is nobody's.
+func (a *Account) sightingOf(m *arrival, h message.Header, opened *pgp.Opened) sighting {
+	froms := message.ParseAddresses(h.Get("From"))
+	media, _ := message.ContentType(h.Get("Content-Type"))
+	date, _ := message.ParseDate(h.Get("Date"))
+	s := sighting{from: soleAddress(h.Get("From")), effective: !m.Old}
+	s.Sighting = autocrypt.Sighting{
+		From:      s.from,
+		Effective: autocrypt.Effective(date, m.received(a.now())),
+		FromCount: len(froms),
+		Report:    media == "multipart/report",
+		Spam:      m.Mailbox.Use == mailbox.UseJunk,
+	}
+	fields := h.Values(autocrypt.HeaderName)
+	if opened != nil {
+		s.readOpened(m, h, opened)
+		if len(fields) == 0 && s.from == soleAddress(m.outer.Get("From")) {
+			fields = m.outer.Values(autocrypt.HeaderName)
+		}
+	}
+	if found, ok, _ := autocrypt.FromHeader(fields, s.from); ok {
+		s.Header = &found
+	}
+	if opened != nil && s.Header != nil && s.Header.Cert.Fingerprint() != s.signer {
+		s.Header = nil // the signer speaks for its own key alone
+	}
+	return s
+}
+
+// readOpened reads what only opened mail has.
+func (s *sighting) readOpened(m *arrival, h message.Header, opened *pgp.Opened) {
+	good := opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs
+	s.effective = s.effective && good
+	if !good {
+		return
+	}
+	s.signer = opened.Signature.Signer
+	_, params := message.ContentType(h.Get("Content-Type"))
+	s.readsHidden = params["hp"] == "cipher" && len(message.ParseAddresses(m.outer.Get("To"))) == 0
+	var recipients []string
+	for _, field := range []string{"To", "Cc", "Reply-To"} {
+		for _, to := range message.ParseAddresses(h.Get(field)) {
+			recipients = append(recipients, to.Addr)
+		}
+	}
+	s.gossip = autocrypt.GossipFor(h.Values(autocrypt.GossipName), recipients)
+}
+
+// applySighting learns from a message in the transaction that shows it.
+func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
+	if !s.effective || s.from == "" || a.own(s.from) {
+		return db.KeyKept, nil
+	}
+	peer, err := tx.PeerOrNew(s.from)
+	if err != nil {
+		return db.KeyKept, err
+	}
+	if s.Header == nil && peer.Key() == "" {
+		return db.KeyKept, nil // nothing is known, and nothing to learn
+	}
+	if s.Header != nil {
+		if _, err := tx.MergeCert(s.Header.Cert, s.Effective); err != nil {
+			return db.KeyKept, err
+		}
+	}
+	peer, change := peer.Saw(s.Sighting)
+	bound := s.signer != "" && s.signer == peer.Key()
+	peer.ReadsHidden = peer.ReadsHidden || s.readsHidden && bound
+	if err := tx.PutPeer(peer); err != nil {
+		return change, err
+	}
+	if change == db.KeyCandidate {
+		if err := a.leave(tx, candidateNote(peer, s.Header.Cert.Fingerprint())); err != nil {
+			return change, err
+		}
+	}
+	if !bound {
+		return change, nil
+	}
+	introducer := ""
+	if peer.Trust(s.signer) == db.TrustVerified {
+		introducer = s.from
+	}
+	return change, a.applyGossip(tx, s, introducer)
+}
+
+// applyGossip learns the keys of the other recipients of a signed message.
+func (a *Account) applyGossip(tx *db.Tx, s sighting, introducer string) error {
+	for _, g := range s.gossip {
+		if a.own(g.Addr) || g.Addr == s.from {
+			continue
+		}
+		if _, err := tx.MergeCert(g.Cert, s.Effective); err != nil {
+			return err
+		}
+		peer, err := tx.PeerOrNew(g.Addr)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutPeer(peer.Gossiped(g, s.Effective, introducer)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func candidateNote(p db.Peer, fpr pgp.Fingerprint) note {
+	return note{
+		subject: "Another key for " + p.Addr,
+		text: fmt.Sprintf("A message from %s came with another key than the verified one. Nothing was changed: mail to this contact "+
+			"is still encrypted to the verified key. If the contact confirms the new key, accept it:\n\n  bridge contact accept %s %s\n\n"+
+			"Verified key:\n%s\nNew key:\n%s", p.Addr, p.Addr, fpr, p.VerifiedCert, fpr),
+	}
+}
+
+// judge says what a signature is worth, as of now, for the security header and the
+// keywords. It looks at the peer as the message leaves it.
+func (a *Account) judge(ctx context.Context, security *headers.Security, s sighting, signature pgp.Signature) (mailbox.Flags, error) {
+	var peer db.Peer
+	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
+		peer, err = tx.PeerOrNew(s.from)
+		return err
+	})
+	if err != nil || s.from == "" {
+		return nil, err
+	}
+	if s.effective {
+		peer, _ = peer.Saw(s.Sighting)
+	}
+	var keywords mailbox.Flags
+	fpr := signature.Signer
+	if signature.State == pgp.SignatureGood {
+		security.Signer, security.Fingerprint = s.from, string(fpr)
+		security.Trust = string(peer.Trust(fpr))
+	}
+	if security.Trust == string(db.TrustVerified) {
+		keywords = mailbox.NewFlags(mailbox.Verified)
+	}
+	brought := s.Header != nil && s.Header.Cert.Fingerprint() != peer.VerifiedCert
+	if peer.Verified() && (brought || fpr != "" && fpr != peer.VerifiedCert) {
+		security.Trust = string(db.TrustNone)
+		security.Warnings = append(security.Warnings, "key-changed")
+		keywords = mailbox.NewFlags(mailbox.KeyChanged)
+	}
+	return keywords, nil
+}
+
+// maxSigners bounds how many candidate certificates are tried for one message; each costs a
+// signature check.
+const maxSigners = 16
+
+// signers finds certificates that may have made a signature: those that came along with the
+// message, those that are known by their fingerprint, and our own.
+func (a *Account) signers(ctx context.Context, issuers []pgp.Fingerprint, fields []string) []*pgp.Cert {
+	var certs []*pgp.Cert
+	for _, value := range fields[:min(len(fields), maxSigners)] {
+		if h, err := autocrypt.Parse(value); err == nil {
+			certs = append(certs, h.Cert)
+		}
+	}
+	certs = append(certs, a.key.Cert())
+	err := a.db.View(ctx, func(tx *db.Tx) error {
+		known, err := tx.Certs(issuers[:min(len(issuers), maxSigners)]...)
+		certs = append(certs, known...)
+		return err
+	})
+	if err != nil {
+		a.log.Error("certificates cannot be read", "error", err)
+	}
+	return certs
+}
+
+// addressesOf lists the addresses that a good signature's key is known for.
+func (a *Account) addressesOf(ctx context.Context, signature pgp.Signature, payload message.Header) []string {
+	if signature.State != pgp.SignatureGood {
+		return nil
+	}
+	var addrs []string
+	err := a.db.View(ctx, func(tx *db.Tx) error {
+		peers, err := tx.PeersByKey(signature.Signer)
+		for _, p := range peers {
+			addrs = append(addrs, p.Addr)
+		}
+		return err
+	})
+	if err != nil {
+		a.log.Error("contacts cannot be read", "error", err)
+	}
+	if h, ok, _ := autocrypt.FromHeader(payload.Values(autocrypt.HeaderName), soleAddress(payload.Get("From"))); ok && h.Cert.Fingerprint() == signature.Signer {
+		addrs = append(addrs, h.Addr)
+	}
+	return addrs
+}
+
+// knownFor reports whether a key is known for an address.
+func (a *Account) knownFor(ctx context.Context, addr string, fpr pgp.Fingerprint) (bool, error) {
+	known := false
+	err := a.db.View(ctx, func(tx *db.Tx) error {
+		peer, err := tx.PeerOrNew(addr)
+		known = fpr != "" && (peer.Cert == fpr || peer.GossipCert == fpr || peer.VerifiedCert == fpr)
+		return err
+	})
+	return known, err
+}
+
+// lookUp gathers what is known of a recipient.
+func (a *Account) lookUp(tx *db.Tx, addr string, reply bool) (recipient, error) {
+	r := recipient{addr: addr}
+	if a.own(addr) {
+		r.cert, r.recommendation, r.readsHidden = a.key.Cert(), autocrypt.Available, true
+		return r, nil
+	}
+	peer, err := tx.PeerOrNew(addr)
+	if err != nil {
+		return r, err
+	}
+	certs := map[pgp.Fingerprint]*pgp.Cert{}
+	candidate := peer.Recipient(func(fpr pgp.Fingerprint) bool {
+		cert, err := tx.Cert(fpr)
+		if err != nil || !cert.CanEncrypt(a.now()) {
+			return false
+		}
+		certs[fpr] = cert
+		return true
+	})
+	_, advice := autocrypt.Recommend([]autocrypt.Candidate{candidate}, autocrypt.ParsePrefer(a.settings.PreferEncrypt), reply)
+	r.recommendation, r.cert = advice[0].Recommendation, certs[advice[0].Target]
+	if peer.Verified() {
+		r.cert = certs[peer.VerifiedCert] // and no other, even if it cannot be used
+	}
+	r.verified, r.policy, r.readsHidden = peer.Verified(), peer.Policy, peer.ReadsHidden
+	for _, c := range peer.Candidates {
+		r.candidates = append(r.candidates, c.Fingerprint)
+	}
+	return r, nil
+}
+
+// holder is the key that an address has, and whether the user blocked it.
+type holder struct {
+	fingerprint pgp.Fingerprint
+	blocked     bool
+}
+
+func (a *Account) holder(tx *db.Tx, addr string) (holder, error) {
+	peer, err := tx.Peer(addr)
+	if errors.Is(err, db.ErrNotFound) {
+		return holder{}, nil
+	}
+	return holder{peer.Key(), peer.Blocked}, err
+}
+
+// bind gives an address the key that its handshake has shown. Who speaks SecureJoin v3 reads
+// mail that hides its recipients.
+func (a *Account) bind(tx *db.Tx, b securejoin.Bind) error {
+	peer, err := tx.PeerOrNew(b.Addr)
+	if err != nil {
+		return err
+	}
+	peer, _ = peer.Joined(b)
+	if peer.VerifiedCert == b.Fingerprint {
+		peer.ReadsHidden = true
+	}
+	return tx.PutPeer(peer)
+}

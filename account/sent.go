@@ -1,0 +1,122 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mailbridge/db"
+	"mailbridge/mailbox"
+	"mailbridge/message"
+	"mailbridge/mirror"
+)
+
+// learnWait is how long the first upload of a Sent copy waits for a copy that the provider
+// saves by itself, as Gmail does: nothing goes up twice.
+const learnWait = 60 * time.Second
+
+// What is known of the provider's own Sent copies (settingProviderSaves).
+const (
+	savesYes = "yes"
+	savesNo  = "no"
+)
+
+// sentWindow is how long after the submission an APPEND is taken for the client's own copy of it.
+const sentWindow = 24 * time.Hour
+
+// uploadSent lets the sender's own copy go up, now that the message has left: at once where
+// the provider is known to save nothing by itself.
+func (a *Account) uploadSent(tx *db.Tx, m db.Outgoing) error {
+	if m.SentRow == 0 {
+		return nil
+	}
+	saves, err := tx.Setting(settingProviderSaves)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	at := a.now()
+	if string(saves) != savesNo {
+		at = at.Add(learnWait)
+	}
+	return a.mirror.Upload(tx, m.SentRow, at)
+}
+
+// dropSent takes the sender's own copy away after a refusal, unless another copy of the
+// message went out or may yet.
+func (a *Account) dropSent(tx *db.Tx, m db.Outgoing) error {
+	alive, err := tx.OutboxAlive(m.SentRow)
+	if err != nil || alive {
+		return err
+	}
+	return a.mirror.Drop(tx, m.SentRow)
+}
+
+// showSent gives a UID to Sent copies of mail that went out a while ago and that no client
+// has saved a copy of. It says when the next one is due; zero if none waits.
+func (a *Account) showSent(ctx context.Context) (time.Time, error) {
+	var next time.Time
+	err := a.db.Update(ctx, func(tx *db.Tx) error {
+		waiting, err := tx.HiddenSent(a.now())
+		if err != nil {
+			return err
+		}
+		for _, m := range waiting {
+			due := m.SentAt.Add(a.options.sentGrace())
+			if due.After(a.now()) {
+				if next.IsZero() || due.Before(next) {
+					next = due
+				}
+				continue
+			}
+			if _, err := a.mirror.Show(tx, m.SentRow, nil, mailbox.NewFlags(mailbox.Seen), m.SentAt); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return next, err
+}
+
+// claimSent takes an APPEND for the client's own copy of a message that it has just
+// submitted: the row of our copy gets its UID, its bytes and its flags. ok is false if the
+// message is none of ours.
+func (a *Account) claimSent(tx *db.Tx, msg []byte, flags mailbox.Flags, date time.Time) (added mirror.Added, ok bool, err error) {
+	h, _ := message.ParseHeader(msg)
+	ids := message.ParseMessageIDs(h.Get("Message-ID"))
+	froms := message.ParseAddresses(h.Get("From"))
+	if len(ids) != 1 || len(froms) != 1 || !a.own(froms[0].Addr) {
+		return mirror.Added{}, false, nil
+	}
+	m, err := tx.OutgoingByMessageID(ids[0], a.now().Add(-sentWindow))
+	if errors.Is(err, db.ErrNotFound) {
+		return mirror.Added{}, false, nil
+	}
+	if err != nil {
+		return mirror.Added{}, false, err
+	}
+	hidden, err := tx.IsHidden(m.SentRow)
+	if err != nil {
+		return mirror.Added{}, false, err
+	}
+	if hidden {
+		added, err = a.mirror.Show(tx, m.SentRow, msg, flags, date)
+	} else {
+		added, err = a.mirror.Reopen(tx, m.SentRow, mirror.Sealed, msg, sentKeywords(m))
+	}
+	return added, err == nil, err
+}
+
+// sentKeywords are the bridge's own keywords of a Sent copy.
+func sentKeywords(m db.Outgoing) mailbox.Flags {
+	if m.Encrypted {
+		return mailbox.NewFlags(mailbox.Encrypted)
+	}
+	return nil
+}
+
+func (o Options) sentGrace() time.Duration {
+	if o.SentGrace > 0 {
+		return o.SentGrace
+	}
+	return sentGrace
+}
