@@ -92,3 +92,6 @@ const (
 	JoinFailed    = "failed"
 	JoinClaim     = "claim"
 )
+
+// InviteOptions are what `bridge invite` may ask for. There is nothing to choose yet.
+type InviteOptions struct{}
