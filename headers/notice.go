@@ -38,7 +38,7 @@ func Notice(outer message.Header, original []byte, kind NoticeKind) []byte {
 	var b strings.Builder
 	b.WriteString("--" + bound + "\r\nContent-Type: text/plain; charset=\"us-ascii\"\r\n\r\n" + n.text)
 	b.WriteString("\r\n--" + bound + "\r\nContent-Type: application/octet-stream\r\n" +
-		"Content-Disposition: attachment; filename=\"encrypted.asc\"\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+		"Content-Disposition: attachment; filename=\"original.eml\"\r\nContent-Transfer-Encoding: base64\r\n\r\n")
 	b.Write(encodeBase64(original))
 	b.WriteString("\r\n--" + bound + "--\r\n")
 	return assemble(h, []byte(b.String()))
@@ -66,7 +66,11 @@ func Errant(msg []byte, root *message.Part, payload []byte, s Security) []byte {
 	inner := View(Merge(Opened{Payload: payload, Encrypted: true}), payload, nil)
 	contents := [][]byte{inner}
 	for _, c := range root.Children[min(1, len(root.Children)):] {
-		contents = append(contents, message.CRLF(c.Raw(msg)))
+		edits := forgedEdits(msg, c)
+		for _, d := range inside(c) {
+			edits = append(edits, forgedEdits(msg, d)...)
+		}
+		contents = append(contents, message.CRLF(splice(msg, c.Start, c.End, edits)))
 	}
 	// A boundary of our own: the sender's could stand inside the decrypted content.
 	bound := boundary(contents...)

@@ -21,7 +21,8 @@ const (
 	Bare
 )
 
-// ErrHeader says that a message's header is too large to be protected, or names no sender.
+// What Protect refuses: fields that it does not see could be secret or not meant to be
+// sent, and without a sender there is no outer header.
 var (
 	ErrHeader = errors.New("message header is too large")
 	ErrNoFrom = errors.New("message has no From address")
@@ -77,8 +78,10 @@ func innerHeader(h message.Header, o ProtectOptions) message.Header {
 		case f.Name == "" || unsent(f.Name) || machine(f.Name):
 		case strings.EqualFold(f.Name, "Subject"):
 			inner.Add(tidy(stripTag(f)))
-		case strings.EqualFold(f.Name, "Content-Type") && !inner.Has("Content-Type"):
-			inner.Add(markedType(f))
+		case strings.EqualFold(f.Name, "Content-Type"):
+			if !inner.Has("Content-Type") { // of two the first counts
+				inner.Add(markedType(f))
+			}
 		default:
 			inner.Add(tidy(f))
 		}
@@ -148,10 +151,12 @@ func outerHeader(inner message.Header, o ProtectOptions) (message.Header, error)
 	}
 	var h message.Header
 	h.Add(message.NewField("From", bareList(from)))
-	if o.Policy == Hidden {
-		h.Add(message.NewField("Date", message.FormatDate(o.OuterDate.UTC())))
-	} else {
-		h.Add(message.NewField("Date", message.FormatDate(date(inner, o.Date).UTC())))
+	outerDate := o.OuterDate
+	if o.Policy == Bare {
+		outerDate = date(inner, o.Date)
+	}
+	if !outerDate.IsZero() {
+		h.Add(message.NewField("Date", message.FormatDate(outerDate.UTC())))
 	}
 	if id := messageID(inner); id != "" {
 		h.Add(message.NewField("Message-ID", "<"+id+">"))

@@ -69,20 +69,15 @@ func stripTag(f message.Field) message.Field {
 		return f
 	}
 	name, v, _ := strings.Cut(string(f.Raw), ":")
-	if rest := strings.TrimLeft(v, " \t\r\n"); hasPrefixFold(rest, tag) {
-		rest = strings.TrimLeft(rest[len(tag):], " \t")
-		return message.RawField([]byte(name + ": " + strings.TrimLeft(rest, "\r\n\t ") + lineEnd(v, rest)))
+	if v = strings.TrimLeft(v, " \t\r\n"); hasPrefixFold(v, tag) {
+		rest := strings.TrimLeft(v[len(tag):], " \t\r\n")
+		if rest == "" {
+			rest = string(f.Raw[len(bytes.TrimRight(f.Raw, "\r\n")):])
+		}
+		return message.RawField([]byte(name + ": " + rest))
 	}
 	rest := strings.TrimSpace(strings.TrimLeft(text, " \t")[len(tag):])
 	return message.NewField(name, message.EncodeWord(rest))
-}
-
-// lineEnd gives the line end of a field that has lost it with all of its text.
-func lineEnd(whole, rest string) string {
-	if strings.Trim(rest, "\r\n\t ") != "" {
-		return ""
-	}
-	return whole[len(strings.TrimRight(whole, "\r\n")):]
 }
 
 // References gives the ids of all messages that a message answers, continues or forwards.
@@ -121,6 +116,7 @@ type SubmitOptions struct {
 // brings an Autocrypt field keeps that one: two would void each other (Autocrypt Level 1).
 func Submit(msg []byte, o SubmitOptions) []byte {
 	var out bytes.Buffer
+	out.Grow(len(msg) + len(o.Autocrypt) + 1024)
 	has := map[string]bool{}
 	size := 0
 	message.EachField(msg, func(name string, start, end int) bool {
@@ -133,18 +129,27 @@ func Submit(msg []byte, o SubmitOptions) []byte {
 		}
 		return true
 	})
-	if n := out.Len(); n > 0 && out.Bytes()[n-1] != '\n' {
-		out.WriteString("\r\n")
-	}
-	if !has["message-id"] && o.MessageID != "" {
-		out.Write(message.NewField("Message-ID", "<"+o.MessageID+">").Raw)
-	}
-	if !has["date"] && !o.Date.IsZero() {
-		out.Write(message.NewField("Date", message.FormatDate(o.Date)).Raw)
-	}
-	if !has["autocrypt"] && o.Autocrypt != "" {
-		out.Write(keyField(nameAutocrypt, o.Autocrypt).Raw)
+	for _, f := range missing(has, o) {
+		if n := out.Len(); n > 0 && out.Bytes()[n-1] != '\n' {
+			out.WriteString("\r\n")
+		}
+		out.Write(f.Raw)
 	}
 	out.Write(msg[size:])
 	return out.Bytes()
+}
+
+// missing gives the fields that are added, by the names, in lower case, that are there.
+func missing(has map[string]bool, o SubmitOptions) []message.Field {
+	var out []message.Field
+	if !has["message-id"] && o.MessageID != "" {
+		out = append(out, message.NewField("Message-ID", "<"+o.MessageID+">"))
+	}
+	if !has["date"] && !o.Date.IsZero() {
+		out = append(out, message.NewField("Date", message.FormatDate(o.Date)))
+	}
+	if !has["autocrypt"] && o.Autocrypt != "" {
+		out = append(out, keyField(nameAutocrypt, o.Autocrypt))
+	}
+	return out
 }
