@@ -122,11 +122,11 @@ func (l Link) String() string {
 	add("a", escape(l.Addr))
 	add("r", strings.Join(mapped(l.Relays, escape), ","))
 	add("n", escapeName(l.Name, length))
-	switch l.Kind {
+	switch l.Kind { // even an empty name marks the kind
 	case Group:
-		add("g", escapeName(l.GroupName, maxContactName))
+		b.WriteString("&g=" + escapeName(l.GroupName, maxContactName))
 	case Channel:
-		add("b", escapeName(l.GroupName, maxContactName))
+		b.WriteString("&b=" + escapeName(l.GroupName, maxContactName))
 	}
 	return b.String()
 }
