@@ -60,11 +60,11 @@ func (c *accountAddCmd) settings() (account.Settings, error) {
 	if c.IMAP == "" || c.SMTP == "" {
 		return none, refuse(exitUsage, "--imap HOST:PORT and --smtp HOST:PORT are required: this version does not find a provider's servers by itself")
 	}
-	imap, err := server("--imap", c.IMAP, c.IMAPTLS, 143)
+	imap, err := parseServer("--imap", c.IMAP, c.IMAPTLS, 143)
 	if err != nil {
 		return none, err
 	}
-	smtp, err := server("--smtp", c.SMTP, c.SMTPTLS, 25, 587)
+	smtp, err := parseServer("--smtp", c.SMTP, c.SMTPTLS, 25, 587)
 	if err != nil {
 		return none, err
 	}
@@ -81,8 +81,8 @@ func (c *accountAddCmd) settings() (account.Settings, error) {
 	return account.Settings{Address: c.Address, Name: c.Name, Login: c.Login, IMAP: imap, SMTP: smtp, CAFile: ca, PreferEncrypt: c.PreferEncrypt}, nil
 }
 
-// server reads HOST:PORT. Without a mode the ports that begin in the clear mean STARTTLS.
-func server(flag, address, mode string, startTLS ...int) (account.Server, error) {
+// parseServer reads HOST:PORT. Without a mode the ports that begin in the clear mean STARTTLS.
+func parseServer(flag, address, mode string, startTLS ...int) (account.Server, error) {
 	host, port, err := net.SplitHostPort(address)
 	n, perr := strconv.ParseUint(port, 10, 16)
 	if err != nil || perr != nil || host == "" || n == 0 {
