@@ -115,6 +115,11 @@ func fromOutside(name string) bool {
 
 // fillGaps takes from outside what a protected header lacks.
 func fillGaps(h *message.Header, outer message.Header, k mark) {
+	// protected-headers="v1" has programs that protect the subject alone. Where one of the
+	// address fields is protected, a missing one was left out on purpose.
+	if k == markV1 && !h.Has("From") && !h.Has("To") && !h.Has("Cc") {
+		fill(h, outer, "From", "To", "Cc")
+	}
 	// QUIRK: RFC 9788 shows nothing from outside. But a message has a sender, a date and an
 	// id (RFC 5322, section 3.6); without them it cannot be sorted nor answered, and older
 	// programs leave them out inside. None of them was a secret outside.
@@ -126,11 +131,6 @@ func fillGaps(h *message.Header, outer message.Header, k mark) {
 	fill(h, outer, "Message-ID")
 	if k != markV1 {
 		return
-	}
-	// protected-headers="v1" has programs that protect the subject alone. Where one of the
-	// address fields is protected, a missing one was left out on purpose.
-	if !h.Has("To") && !h.Has("Cc") {
-		fill(h, outer, "To", "Cc")
 	}
 	for _, f := range outer.Fields {
 		if fromOutside(f.Name) && !trace(f.Name) && !in(f.Name, userFacing...) {
