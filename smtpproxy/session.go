@@ -19,10 +19,11 @@ type session struct {
 
 	from string
 	to   []string
-	size int64 // what MAIL declared
-	utf8 bool  // RFC 6531: replies may be UTF-8
+	utf8 bool // RFC 6531: replies may be UTF-8
 
-	submitting atomic.Bool // Logout may come from another goroutine
+	// Data may run beside Reset (after BDAT), and Logout beside everything.
+	size       atomic.Int64 // what MAIL declared
+	submitting atomic.Bool
 }
 
 var _ smtp.AuthSession = (*session)(nil)
@@ -42,7 +43,8 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 		}
 		from = address
 	}
-	s.from, s.size, s.utf8 = from, opts.Size, opts.UTF8
+	s.from, s.utf8 = from, opts.UTF8
+	s.size.Store(opts.Size)
 	return nil
 }
 
@@ -62,8 +64,8 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 // connection: go-smtp would go on and read what follows as commands.
 func (s *session) Data(r io.Reader) error {
 	var body bytes.Buffer
-	if s.size > 0 { // declared, and at most MaxMessage: go-smtp has checked
-		body.Grow(int(s.size) + bytes.MinRead)
+	if size := s.size.Load(); size > 0 { // at most MaxMessage: go-smtp has checked
+		body.Grow(int(size) + bytes.MinRead)
 	}
 	if _, err := body.ReadFrom(r); err != nil {
 		return s.brokenOff(err)
@@ -117,7 +119,8 @@ func (s *session) done() {
 
 func (s *session) Reset() {
 	s.done()
-	s.from, s.to, s.size, s.utf8 = "", nil, 0, false
+	s.from, s.to, s.utf8 = "", nil, false
+	s.size.Store(0)
 }
 
 func (s *session) Logout() error {
@@ -161,7 +164,8 @@ func checkAddress(addr string) (string, error) {
 		return "", errSyntax
 	}
 	local, domain := addr[:at], addr[at+1:]
-	if strings.ContainsFunc(local, isControl) || !validDomain(domain) {
+	// Without its quotes "a@b"@c cannot be told from the mistake a@b@c.
+	if strings.ContainsFunc(local, isControl) || strings.Contains(local, "@") || !validDomain(domain) {
 		return "", errSyntax
 	}
 	if !dotString(local) {
