@@ -73,7 +73,11 @@ func newFilter(conn net.Conn) *filter {
 // greet hands imapclient a greeting of our own, where the provider's was read before TLS.
 func (f *filter) greet() { f.out = append(f.out, "* OK ready\r\n"...) }
 
+// Read fails for good at the first error.
 func (f *filter) Read(p []byte) (int, error) {
+	if err := f.failure(); err != nil {
+		return 0, err
+	}
 	n, err := f.read(p)
 	if err != nil {
 		// imapclient keeps only the text of an error.
@@ -128,11 +132,14 @@ func midway(err error) error {
 // step reads one response, or the rest of one up to its next literal.
 func (f *filter) step() error {
 	line, err := f.line()
-	if err != nil {
-		return err
+	if f.fetch != nil && err == nil {
+		return f.continueFetch(line)
 	}
 	if f.fetch != nil {
-		return f.continueFetch(line)
+		return midway(err)
+	}
+	if err != nil {
+		return err
 	}
 	first, rest, _ := bytes.Cut(line, []byte(" "))
 	switch {

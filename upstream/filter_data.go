@@ -30,7 +30,8 @@ func (f *filter) condition(tag, status string, rest []byte) error {
 	if code = f.code(code); code != "" {
 		out += " [" + code + "]"
 	}
-	if text := cleanText(text); text != "" {
+	// A bracket at the beginning would be read as another code.
+	if text := strings.TrimLeft(cleanText(text), "[ "); text != "" {
 		out += " " + text
 	}
 	f.emit("%s", out)
@@ -66,7 +67,7 @@ func (f *filter) code(code string) string {
 	word := sc.word()
 	switch word {
 	case "CAPABILITY":
-		return "CAPABILITY " + f.capabilities(sc.s)
+		return strings.TrimSpace("CAPABILITY " + f.capabilities(sc.s))
 	case "PERMANENTFLAGS":
 		sc.space()
 		list, _ := sc.list()
@@ -168,7 +169,7 @@ func (f *filter) list(sc scanner) {
 		return
 	}
 	written := "NIL"
-	if !nil3 && utf8.RuneCountInString(delim) == 1 {
+	if !nil3 && len(delim) == 1 && delim >= " " && delim <= "~" {
 		written = quote(delim)
 	}
 	raw, ok := restOrQuoted(&sc)

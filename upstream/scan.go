@@ -47,14 +47,19 @@ func (sc *scanner) item() string {
 	if i < 0 || sc.s[i] != '[' {
 		return sc.word()
 	}
-	end := bytes.IndexByte(sc.s[i:], ']')
-	if end < 0 {
-		return sc.word()
+	quoted := false
+	for end := i; end < len(sc.s); end++ {
+		switch c := sc.s[end]; {
+		case c == '"':
+			quoted = !quoted
+		case c == ']' && !quoted:
+			name := string(sc.s[:end+1])
+			sc.s = sc.s[end+1:]
+			sc.atom() // <origin octet>
+			return strings.ToUpper(name)
+		}
 	}
-	name := string(sc.s[:i+end+1])
-	sc.s = sc.s[i+end+1:]
-	sc.atom() // <origin octet>
-	return strings.ToUpper(name)
+	return sc.word()
 }
 
 // quoted takes a quoted string and gives its content.
@@ -172,10 +177,10 @@ func cleanFlags(list []byte) []string {
 
 // cleanText makes a human text safe to hand on: one line, no control characters.
 func cleanText(text []byte) string {
-	return strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(string(bytes.TrimSpace(text)), "?"))
+	}, strings.ToValidUTF8(string(text), "?")))
 }
