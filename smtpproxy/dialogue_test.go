@@ -120,7 +120,7 @@ type backend struct {
 	mu    sync.Mutex
 	mails []string
 
-	hold, held chan struct{} // for the recipient "hold"
+	held chan struct{} // closed when mail for the recipient "hold" has come
 }
 
 type refusal struct {
