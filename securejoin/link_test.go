@@ -51,7 +51,9 @@ func TestParseLink(t *testing.T) {
 		{"scheme, mangled hash", "OPENPGP4FPR:" + fpr + "%23" + params[1:], contactLink()},
 		{"scheme in lower case", "openpgp4fpr:" + strings.ToLower(fpr) + "#" + params[1:], contactLink()},
 		{"fingerprint with blanks", "OPENPGP4FPR:0123 4567 89AB CDEF 0123 4567 89AB CDEF 0123 4567#" + params[1:], contactLink()},
-		{"fingerprint of version 6", "OPENPGP4FPR:" + long + "#" + params[1:], changed(func(l *securejoin.Link) { l.Fingerprint = "89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF" })},
+		{"fingerprint of version 6", "OPENPGP4FPR:" + long + "#" + params[1:], changed(func(l *securejoin.Link) {
+			l.Fingerprint = "89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF89ABCDEF"
+		})},
 		{"other version", "https://i.delta.chat/#" + fpr + strings.Replace(params, "v=3", "v=4", 1), legacy},
 		{"no version", "https://i.delta.chat/#" + fpr + strings.Replace(params, "&v=3", "", 1), legacy},
 		{"no number", "https://i.delta.chat/#" + fpr + strings.Replace(params, "&i="+inv, "", 1), v3Only},
