@@ -17,7 +17,7 @@ const (
 	maxCertPackets = 4096
 	maxSubkeys     = 64
 	maxUserIDs     = 64
-	maxSelfSigs    = 256 // verified, at 60 µs each with Ed25519
+	maxSelfSigs    = 128 // verified, at 60 µs each with Ed25519, milliseconds with the slowest
 )
 
 // Cert is a public certificate (RFC 9580, section 10.1). It holds only what

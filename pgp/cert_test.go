@@ -217,6 +217,48 @@ func TestRefusedCerts(t *testing.T) {
 	}
 }
 
+// TestWeakKeys: keys of algorithms that nobody should use any more.
+func TestWeakKeys(t *testing.T) {
+	t.Parallel()
+	made := now.Add(-time.Hour)
+	small := entity(t, "a@example.org", made, func(c *packet.Config) { c.Algorithm, c.RSABits = packet.PubKeyAlgoRSA, 1024 })
+	curve := entity(t, "a@example.org", made, func(c *packet.Config) { c.Algorithm, c.Curve = packet.PubKeyAlgoECDSA, packet.CurveSecP256k1 })
+	for name, e := range map[string]*openpgp.Entity{"RSA 1024": small, "secp256k1": curve} {
+		var b bytes.Buffer
+		if err := e.Serialize(&b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseCert(b.Bytes()); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A weak subkey is dropped.
+	e := entity(t, "a@example.org", made, nil)
+	good := certOf(t, e).Bytes()
+	b := append(slices.Clone(good), rawPacket{tagPublicSubkey, packetsOf(t, small)[3].body}.append(nil)...)
+	if c, err := ParseCert(b); err != nil || !bytes.Equal(c.Bytes(), good) {
+		t.Errorf("weak subkey: %v", err)
+	}
+}
+
+// TestCurves: others' keys that are not Curve25519.
+func TestCurves(t *testing.T) {
+	t.Parallel()
+	for _, curve := range []packet.Curve{packet.CurveNistP256, packet.CurveNistP384, packet.CurveNistP521, packet.CurveBrainpoolP256} {
+		e := entity(t, "a@example.org", now.Add(-time.Hour), func(c *packet.Config) { c.Algorithm, c.Curve = packet.PubKeyAlgoECDSA, curve })
+		k := keyOf(t, e)
+		b, err := Encrypt([]byte(hello), EncryptOptions{Signer: k, To: []*Cert{k.Cert()}, Now: now})
+		if err != nil {
+			t.Errorf("%s: %v", curve, err)
+			continue
+		}
+		o, err := Open(b, OpenOptions{Keys: []*Key{k}, Certs: offering(k.Cert()), Now: now})
+		if err != nil || o.Signature.State != SignatureGood {
+			t.Errorf("%s: %+v, %v", curve, o, err)
+		}
+	}
+}
+
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	k := newTestKey(t, "alice@example.org")

@@ -47,10 +47,34 @@ func parsePublicKey(raw rawPacket) (*packet.PublicKey, error) {
 		return nil, fmt.Errorf("%w: %w", ErrBadKey, ErrUnsupported)
 	}
 	key, ok := parsed.(*packet.PublicKey)
-	if !ok || key.Version != 4 && key.Version != 6 {
+	if !ok || key.Version != 4 && key.Version != 6 || !acceptable(key) {
 		return nil, fmt.Errorf("%w: %w", ErrBadKey, ErrUnsupported)
 	}
 	return key, nil
+}
+
+// The bounds on RSA: what no longer protects, and what only keeps the
+// processor of its reader busy.
+const (
+	minRSA = 2047 // bits; some moduli of 2048 bits begin with a zero
+	maxRSA = 16384
+)
+
+// acceptable refuses keys that protect nothing, and those that make checking
+// a signature expensive, before the first check: short and huge RSA, DSA and
+// ElGamal, and curves outside RFC 9580.
+func acceptable(key *packet.PublicKey) bool {
+	switch key.PubKeyAlgo {
+	case packet.PubKeyAlgoElGamal, packet.PubKeyAlgoDSA:
+		return false
+	case packet.PubKeyAlgoRSA, packet.PubKeyAlgoRSAEncryptOnly, packet.PubKeyAlgoRSASignOnly:
+		bits, err := key.BitLength()
+		return err == nil && bits >= minRSA && bits <= maxRSA
+	case packet.PubKeyAlgoECDH, packet.PubKeyAlgoECDSA, packet.PubKeyAlgoEdDSA:
+		curve, err := key.Curve()
+		return err == nil && curve != packet.CurveSecP256k1
+	}
+	return true
 }
 
 func (p *certParser) packet(raw rawPacket) error {

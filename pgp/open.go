@@ -11,7 +11,8 @@ import (
 
 // OpenOptions say what a message may be opened with.
 type OpenOptions struct {
-	// Keys are the own secret keys.
+	// Keys are the own secret keys. OpenSymmetric needs them only to see
+	// whether a signature names us.
 	Keys []*Key
 	// Certs finds candidate signers. It is called only after the integrity
 	// of the whole message was checked, with the payload (an Autocrypt

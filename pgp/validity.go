@@ -155,7 +155,7 @@ func (c *Cert) encryptionKey(at time.Time) (*packet.PublicKey, error) {
 	if s := c.encryptionSubkey(at); s != nil {
 		return s.key, nil
 	}
-	if strong(c.primary.key) && c.primary.key.PubKeyAlgo.CanEncrypt() {
+	if c.primary.key.PubKeyAlgo.CanEncrypt() {
 		for _, s := range c.properties(at) {
 			if s.FlagsValid && mayEncrypt(s) {
 				return c.primary.key, nil
@@ -170,7 +170,7 @@ func (c *Cert) encryptionSubkey(at time.Time) *component {
 	for i := range c.subkeys {
 		s := &c.subkeys[i]
 		b := s.validSubkey(at)
-		if b == nil || !s.key.PubKeyAlgo.CanEncrypt() || !strong(s.key) || b.FlagsValid && !mayEncrypt(b) {
+		if b == nil || !s.key.PubKeyAlgo.CanEncrypt() || b.FlagsValid && !mayEncrypt(b) {
 			continue
 		}
 		if best == nil || s.key.CreationTime.After(best.key.CreationTime) {
@@ -197,22 +197,6 @@ func (c *Cert) mayVerify(k *component, at time.Time) bool {
 		if s.FlagsValid {
 			return s.FlagSign
 		}
-	}
-	return true
-}
-
-// strong refuses keys whose algorithm or size no longer protects: RSA below
-// 2048 bits, ElGamal and DSA, and curves outside RFC 9580.
-func strong(key *packet.PublicKey) bool {
-	switch key.PubKeyAlgo {
-	case packet.PubKeyAlgoElGamal, packet.PubKeyAlgoDSA:
-		return false
-	case packet.PubKeyAlgoRSA, packet.PubKeyAlgoRSAEncryptOnly, packet.PubKeyAlgoRSASignOnly:
-		bits, err := key.BitLength()
-		return err == nil && bits >= 2047 // some moduli begin with a zero bit
-	case packet.PubKeyAlgoECDH, packet.PubKeyAlgoECDSA, packet.PubKeyAlgoEdDSA:
-		curve, err := key.Curve()
-		return err == nil && curve != packet.CurveSecP256k1
 	}
 	return true
 }

@@ -116,8 +116,7 @@ func (s signatures) verify(certs []*Cert, now time.Time) (Signature, *packet.Sig
 	return out, nil
 }
 
-// issuerKey finds the key that a signature names. Weak keys are as good as
-// unknown.
+// issuerKey finds the key that a signature names.
 func (c *Cert) issuerKey(sig *packet.Signature) *component {
 	if matches(&c.primary, sig) {
 		return &c.primary
@@ -131,7 +130,7 @@ func (c *Cert) issuerKey(sig *packet.Signature) *component {
 }
 
 func matches(k *component, sig *packet.Signature) bool {
-	return sig.CheckKeyIdOrFingerprint(k.key) && k.key.PubKeyAlgo.CanSign() && strong(k.key)
+	return sig.CheckKeyIdOrFingerprint(k.key) && k.key.PubKeyAlgo.CanSign()
 }
 
 // verifies says whether the signature is good: made by the key, over the
