@@ -151,30 +151,53 @@ func (w *world) receive(p *party, in securejoin.Incoming) {
 	w.carryOut(p, out.Effects)
 }
 
-// attack sends anything that the attacker can make: any field, the secret, a signature of its
-// own or none.
+// attack sends what the attacker can make: the honest messages with a signature of its own or
+// none, and with up to two fields changed.
 func (w *world) attack(t *rapid.T) {
 	w.counter++
-	addresses := []string{aliceAddr, bobAddr, "eve@example.org", ""}
-	keys := []pgp.Fingerprint{aliceKey, bobKey, eveKey, ""}
-	in := securejoin.Incoming{
-		Step:        securejoin.Step(rapid.IntRange(0, int(securejoin.MemberAdded)).Draw(t, "step")),
-		Signer:      rapid.SampledFrom([]pgp.Fingerprint{eveKey, ""}).Draw(t, "signer"),
-		OuterFrom:   rapid.SampledFrom(addresses).Draw(t, "outer"),
-		InnerFrom:   rapid.SampledFrom(addresses).Draw(t, "inner"),
-		Auth:        rapid.SampledFrom([]string{auth, inv, ""}).Draw(t, "auth"),
-		Fingerprint: rapid.SampledFrom(keys).Draw(t, "fingerprint"),
-		MessageID:   fmt.Sprintf("%d@eve", w.counter),
-		Gossip: map[string]pgp.Fingerprint{
-			rapid.SampledFrom(addresses).Draw(t, "gossip for"): rapid.SampledFrom(keys).Draw(t, "gossip of"),
-		},
+	honest := rapid.SampledFrom([]func() securejoin.Incoming{request, pubkey, withAuth, confirm}).Draw(t, "like")
+	in := honest()
+	in.MessageID = fmt.Sprintf("%d@eve", w.counter)
+	if in.Signer != "" {
+		in.Signer = eveKey
 	}
-	if rapid.Bool().Draw(t, "symmetric") {
-		in.Proof = &securejoin.Proof{Fingerprint: aliceKey, Auth: auth}
+	if in.Fingerprint != "" {
+		in.Fingerprint = eveKey
 	}
-	to := rapid.SampledFrom([]*party{&w.alice, &w.bob}).Draw(t, "to")
+	for range rapid.IntRange(0, 2).Draw(t, "changes") {
+		forge(t, &in)
+	}
+	to := &w.bob
+	if in.Step == securejoin.RequestPubkey || in.Step == securejoin.RequestWithAuth {
+		to = &w.alice
+	}
 	w.mail = append(w.mail, letter{to, in})
 	w.receive(to, in)
+}
+
+func forge(t *rapid.T, in *securejoin.Incoming) {
+	addr := rapid.SampledFrom([]string{aliceAddr, bobAddr, "eve@example.org", ""}).Draw(t, "addr")
+	key := rapid.SampledFrom([]pgp.Fingerprint{aliceKey, bobKey, eveKey, ""}).Draw(t, "key")
+	switch rapid.IntRange(0, 8).Draw(t, "field") {
+	case 0:
+		in.Step = securejoin.Step(rapid.IntRange(0, int(securejoin.MemberAdded)).Draw(t, "step"))
+	case 1:
+		in.Signer = ""
+	case 2:
+		in.OuterFrom, in.InnerFrom = addr, addr
+	case 3:
+		in.InnerFrom = addr
+	case 4:
+		in.Auth = rapid.SampledFrom([]string{inv, ""}).Draw(t, "auth")
+	case 5:
+		in.Fingerprint = key
+	case 6:
+		in.Gossip = map[string]pgp.Fingerprint{addr: key}
+	case 7:
+		in.Proof = nil
+	case 8:
+		in.Proof = &securejoin.Proof{Fingerprint: aliceKey, Auth: auth}
+	}
 }
 
 // pass lets time go by, and the joiner look at its join.
