@@ -33,6 +33,7 @@ func (p *Provider) Put(addr, mailbox string, raw []byte, flags []string, date ti
 	if err != nil {
 		return 0, err
 	}
+	p.users[canonicalAddr(addr)].note(raw)
 	return uint32(b.add(slices.Clone(raw), imapFlags(flags), date).uid), nil
 }
 

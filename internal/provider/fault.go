@@ -19,6 +19,9 @@ const (
 	CutBefore
 	// CutAfter lets the command happen and closes the connection before the answer.
 	CutAfter
+	// CutDuring lets the command happen, and closes the connection when Fault.Octets of the
+	// answer were sent.
+	CutDuring
 	// Delay waits for Fault.Delay, then goes on.
 	Delay
 	// Hold waits until the fault is released, then goes on.
@@ -35,7 +38,8 @@ type Fault struct {
 
 	Effect   Effect
 	Delay    time.Duration
-	Code     int    // SMTP reply of Refuse; 0: 451 at AUTH, MAIL, RCPT and DATA
+	Octets   int
+	Code     int    // SMTP reply of Refuse; 0: 535 at AUTH, else 451
 	IMAPCode string // IMAP response code of Refuse, without brackets; may be empty
 	Text     string // what Refuse says; empty: a general text
 }
@@ -135,6 +139,10 @@ func (p *Provider) run(c Command, conn net.Conn, refusal func(Fault) error, comm
 		err := command()
 		_ = conn.Close()
 		return err
+	case CutDuring:
+		if w, ok := conn.(*wireConn); ok {
+			w.cutAfter(in.fault.Octets)
+		}
 	case Delay:
 		p.wait(in, time.After(in.fault.Delay))
 	case Hold:

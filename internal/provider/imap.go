@@ -100,6 +100,7 @@ func (s *session) Login(username, password string) error {
 			return imapserver.ErrAuthFailed
 		}
 		s.user = u
+		name(s.conn.NetConn(), addr)
 		return nil
 	})
 }
@@ -142,7 +143,7 @@ func (s *session) Unselect() error {
 
 func (s *session) Create(name string, options *imap.CreateOptions) error {
 	return s.locked("CREATE", name, func() error {
-		s.provider.alarm.text(s.user.addr, "mailbox name", name)
+		s.provider.alarm.text(s.user.addr, name)
 		return s.provider.create(s.user, name, "")
 	})
 }
@@ -153,7 +154,7 @@ func (s *session) Delete(name string) error {
 
 func (s *session) Rename(from, to string, options *imap.RenameOptions) error {
 	return s.locked("RENAME", from, func() error {
-		s.provider.alarm.text(s.user.addr, "mailbox name", to)
+		s.provider.alarm.text(s.user.addr, to)
 		return s.provider.rename(s.user, from, to)
 	})
 }

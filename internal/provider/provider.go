@@ -43,6 +43,8 @@ type Options struct {
 	// SaveSent makes the provider put a copy of each submitted message into Sent by
 	// itself, as some do.
 	SaveSent bool
+	// Unguarded is for NewTest: Guard is not called.
+	Unguarded bool
 	// Trace is called before each command that a logged-in client gives. It must not block.
 	Trace func(Command)
 	// Log takes what the servers complain of; nil: nothing is logged.

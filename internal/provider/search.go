@@ -170,18 +170,35 @@ func containsFold(s, sub string) bool {
 
 // headerValues gives the unfolded, decoded values of a field.
 func headerValues(data []byte, name string) []string {
+	values := fieldValues(data, name)
+	for i, v := range values {
+		values[i] = decodeWords(v)
+	}
+	return values
+}
+
+// fieldValues gives the unfolded values of a field.
+func fieldValues(data []byte, name string) []string {
 	header, _ := splitHeader(data)
 	var values []string
-	for _, field := range strings.Split(unfold(string(selectFields(header, []string{name}, true))), "\r\n") {
+	for field := range strings.Lines(unfold(string(selectFields(header, []string{name}, true)))) {
 		if _, value, ok := strings.Cut(field, ":"); ok {
-			values = append(values, decodeWords(strings.TrimSpace(value)))
+			values = append(values, strings.TrimSpace(value))
 		}
 	}
 	return values
 }
 
+// fieldValue gives the first value of a field, or "".
+func fieldValue(data []byte, name string) string {
+	if values := fieldValues(data, name); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
 func unfold(s string) string {
-	return strings.NewReplacer("\r\n ", " ", "\r\n\t", "\t").Replace(s)
+	return strings.NewReplacer("\r\n ", " ", "\r\n\t", "\t", "\n ", " ", "\n\t", "\t").Replace(s)
 }
 
 func decodeWords(s string) string {

@@ -85,6 +85,7 @@ func (s *submission) Auth(mech string) (sasl.Server, error) {
 			if s.user = s.provider.authenticate(addr, password); s.user == nil {
 				return smtp.ErrAuthFailed
 			}
+			name(s.conn.Conn(), addr)
 			return nil
 		})
 	}), nil
@@ -167,6 +168,7 @@ func (p *Provider) accept(sub Submission, helo string) {
 	for _, to := range sub.To {
 		if u := p.users[canonicalAddr(to)]; u != nil {
 			trace := p.trace(sub.From, to, helo, now)
+			u.note(sub.Data)
 			u.boxes[inbox].add(slices.Concat(trace, sub.Data), nil, now)
 		}
 	}

@@ -14,6 +14,7 @@ const inbox = "INBOX"
 type user struct {
 	addr, password string
 	boxes          map[string]*box
+	encrypted      map[string]bool // Message-IDs, see user.note
 }
 
 // box is one mailbox. It never changes its UIDVALIDITY: a box that is numbered anew is
@@ -45,7 +46,7 @@ type message struct {
 var systemFlags = []imap.Flag{imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagSeen, imap.FlagDraft}
 
 func (p *Provider) newUser(addr, password string) *user {
-	u := &user{addr: addr, password: password, boxes: make(map[string]*box)}
+	u := &user{addr: addr, password: password, boxes: make(map[string]*box), encrypted: make(map[string]bool)}
 	for name, use := range map[string]imap.MailboxAttr{
 		inbox: "", "Sent": imap.MailboxAttrSent, "Drafts": imap.MailboxAttrDrafts,
 		"Trash": imap.MailboxAttrTrash, "Junk": imap.MailboxAttrJunk,

@@ -9,8 +9,8 @@ type TB interface {
 	Cleanup(func())
 }
 
-// NewTest starts a provider for a test. It ends with the test, and fails it for every
-// violation that Watch and Guard found.
+// NewTest starts a provider for a test and guards all users. It ends with the test, and
+// fails it for every violation that was found.
 func NewTest(t TB, opts Options) *Provider {
 	t.Helper()
 	p, err := New(opts)
@@ -20,8 +20,14 @@ func NewTest(t TB, opts Options) *Provider {
 	if err := p.Start(); err != nil {
 		t.Fatalf("%v", err)
 	}
+	if !opts.Unguarded {
+		p.Guard()
+	}
 	t.Cleanup(func() {
 		t.Helper()
+		for _, v := range p.Violations() {
+			t.Errorf("provider: %v", v)
+		}
 		if err := p.Close(); err != nil {
 			t.Errorf("%v", err)
 		}

@@ -28,6 +28,7 @@ type wireConn struct {
 	swallow bool   // the next line out is a greeting the client must not see
 	line    []byte // an output line that is not complete yet
 	literal int    // octets of an output literal still to pass
+	left    *int   // octets that may still go out, see CutDuring; nil: any number
 }
 
 func (p *Provider) newWireConn(c net.Conn, pt port, started bool, closed func()) *wireConn {
@@ -46,6 +47,13 @@ func (w *wireConn) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
 	w.scan.write(b[:n])
 	return n, err
+}
+
+// name tells the alarm who is logged in.
+func name(c net.Conn, addr string) {
+	if w, ok := c.(*wireConn); ok {
+		w.scan.name(addr)
+	}
 }
 
 // Write is called by one goroutine at a time, as both servers lock their writer.
@@ -78,11 +86,28 @@ func (w *wireConn) Write(b []byte) (int, error) {
 	if len(out) == 0 {
 		return len(b), nil
 	}
-	if _, err := w.Conn.Write(out); err != nil {
+	if err := w.send(out); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
+
+// send writes, as far as a fault lets it.
+func (w *wireConn) send(b []byte) error {
+	if w.left == nil || len(b) <= *w.left {
+		if w.left != nil {
+			*w.left -= len(b)
+		}
+		_, err := w.Conn.Write(b)
+		return err
+	}
+	_, _ = w.Conn.Write(b[:*w.left])
+	_ = w.Close()
+	return net.ErrClosed
+}
+
+// cutAfter lets n more octets out. It is called by the goroutine that writes.
+func (w *wireConn) cutAfter(n int) { w.left = &n }
 
 // literalSize gives the n of a line that ends in {n}.
 func literalSize(line []byte) int {
