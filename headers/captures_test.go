@@ -42,6 +42,9 @@ func captures(t testing.TB) []capture {
 	return out
 }
 
+// fuzzSeed is the size up to which a capture is a seed: the fuzzer is slow on large ones.
+const fuzzSeed = 8 << 10
+
 // opened gives a capture as if its signature were good and bound to the inner sender.
 func (c capture) opened() Opened {
 	outer, _ := message.ParseHeader(message.CRLF(c.outer))

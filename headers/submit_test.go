@@ -142,8 +142,8 @@ func FuzzSubmit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		out := Submit(msg, SubmitOptions{Autocrypt: "addr=a@b; keydata=AA==", MessageID: "a@b", Date: realDate})
 		removed := false
-		message.EachField(msg, func(name string, _, _ int) bool {
-			removed = removed || unsent(name) || strings.EqualFold(name, "Subject")
+		message.EachField(msg, func(name string, start, end int) bool {
+			removed = removed || unsent(name) || hidesOwn(msg[start:end]) || strings.EqualFold(name, "Subject")
 			return true
 		})
 		body := msg[message.HeaderSize(msg):]

@@ -147,7 +147,7 @@ func InlinePayload(text []byte, charset string) []byte {
 		charset = "utf-8"
 	}
 	var h message.Header
-	h.Add(message.RawField([]byte(message.SetParam("Content-Type: text/plain", "charset", charset) + "\r\n")))
+	h.Add(message.NewField("Content-Type", message.SetParam("text/plain", "charset", charset)))
 	h.Add(message.NewField("Content-Transfer-Encoding", "8bit"))
 	return assemble(h, message.CRLF(text))
 }

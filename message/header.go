@@ -26,24 +26,27 @@ func (f Field) Value() string {
 // Text gives the field body with its encoded words decoded, in UTF-8.
 func (f Field) Text() string { return DecodeWords(f.Value()) }
 
-// unfold removes line ends. What is left of a fold is its white space. A line end or
+// unfold undoes folding and trims.
+func unfold(b []byte) string { return strings.Trim(joinLines(b), " \t") }
+
+// joinLines removes line ends. What is left of a fold is its white space. A line end or
 // NUL in any other place becomes a space.
-func unfold(b []byte) string {
-	if bytes.IndexByte(b, '\n') < 0 && bytes.IndexByte(b, '\r') < 0 && bytes.IndexByte(b, 0) < 0 {
-		return string(bytes.Trim(b, " \t"))
+func joinLines(b []byte) string {
+	if !bytes.ContainsAny(b, "\r\n\x00") {
+		return string(b)
 	}
 	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
+	for i, c := range b {
+		switch {
 		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
-		case c == '\n' && i+1 < len(b) && (b[i+1] == ' ' || b[i+1] == '\t'):
+		case c == '\n' && i+1 < len(b) && isBlank(b[i+1]):
 		case c == '\r' || c == '\n' || c == 0:
 			out = append(out, ' ')
 		default:
 			out = append(out, c)
 		}
 	}
-	return string(bytes.Trim(out, " \t"))
+	return string(out)
 }
 
 // A Header is a header block: all its fields in order.

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"mime"
 	"net/url"
 	"sort"
 	"strconv"
@@ -151,14 +152,24 @@ func paramValue(s string) string {
 		return unfold([]byte(strings.TrimSpace(dropComments(s))))
 	}
 	if n := quotedEnd(s); n > 0 {
-		return unfold([]byte(unquote(s[1 : n-1])))
+		return joinLines([]byte(unquote(s[1 : n-1])))
 	}
 	return unfold([]byte(strings.TrimSpace(s[1:])))
 }
 
-// SetParam gives a Content-Type value with the parameter set and all else untouched.
+// SetParam gives a Content-Type value with the parameter set and all else untouched. A
+// value that is too broken to take a parameter is written anew.
 func SetParam(value, name, v string) string {
-	return strings.TrimRight(DelParam(value, name), " \t\r\n;") + "; " + name + "=" + quote(v)
+	out := strings.TrimRight(DelParam(value, name), " \t\r\n;") + "; " + name + "=" + quote(v)
+	if _, params := ContentType(out); params[name] == v {
+		return out
+	}
+	mediaType, params := ContentType(value)
+	params[name] = v
+	if out = mime.FormatMediaType(mediaType, params); out != "" {
+		return " " + out
+	}
+	return " application/octet-stream; " + name + "=" + quote(v)
 }
 
 // DelParam gives a Content-Type value without these parameters and all else untouched,
