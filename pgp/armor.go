@@ -25,16 +25,14 @@ const (
 // CRC24 line: RFC 9580 does without that line, but relays of chatmail take
 // the padding of the base64 data for it and refuse mail that lacks it.
 func enarmor(kind string, data []byte) []byte {
-	text := make([]byte, base64.StdEncoding.EncodedLen(len(data)))
-	base64.StdEncoding.Encode(text, data)
-	out := make([]byte, 0, len(text)+len(text)/armorLine*2+128)
+	crc, text := crc24(data), base64.StdEncoding.EncodedLen(len(data))
+	out := make([]byte, 0, text+text/armorLine*2+128)
 	out = append(out, armorBegin+kind+armorDash+"\r\n\r\n"...)
-	for len(text) > 0 {
-		n := min(armorLine, len(text))
-		out = append(append(out, text[:n]...), '\r', '\n')
-		text = text[n:]
+	for len(data) > 0 {
+		n := min(armorLine/4*3, len(data))
+		out = append(base64.StdEncoding.AppendEncode(out, data[:n]), '\r', '\n')
+		data = data[n:]
 	}
-	crc := crc24(data)
 	out = append(out, '=')
 	out = base64.StdEncoding.AppendEncode(out, []byte{byte(crc >> 16), byte(crc >> 8), byte(crc)})
 	return append(out, "\r\n"+armorEnd+kind+armorDash+"\r\n"...)

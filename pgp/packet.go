@@ -47,20 +47,22 @@ func (p rawPacket) parse() (packet.Packet, error) {
 	return o.Parse()
 }
 
-// append writes the packet with a header of the new format and a length that
-// is known: relays of chatmail refuse the old format.
+// append writes the packet.
 func (p rawPacket) append(b []byte) []byte {
-	b = append(b, 0xc0|byte(p.tag))
-	switch n := len(p.body); {
-	case n < 192:
-		b = append(b, byte(n))
-	case n < 8384:
-		b = append(b, byte((n-192)>>8)+192, byte(n-192))
-	default:
-		b = append(b, 255)
-		b = binary.BigEndian.AppendUint32(b, uint32(n))
+	return append(appendHeader(b, p.tag, len(p.body)), p.body...)
+}
+
+// appendHeader writes a header of the new format with a length that is
+// known: relays of chatmail refuse the old format.
+func appendHeader(b []byte, tag, length int) []byte {
+	b = append(b, 0xc0|byte(tag))
+	switch {
+	case length < 192:
+		return append(b, byte(length))
+	case length < 8384:
+		return append(b, byte((length-192)>>8)+192, byte(length-192))
 	}
-	return append(b, p.body...)
+	return binary.BigEndian.AppendUint32(append(b, 255), uint32(length))
 }
 
 // peekTag reads the type of the next packet.
@@ -121,6 +123,9 @@ func newBody(b []byte) (body, rest []byte, err error) {
 			return body, b, nil
 		case !partial:
 			return append(whole, body...), b, nil
+		}
+		if whole == nil {
+			whole = make([]byte, 0, len(body)+len(b))
 		}
 		whole = append(whole, body...)
 	}

@@ -60,21 +60,29 @@ func (k *Key) bracket(sig *packet.Signature, payload []byte) ([]byte, error) {
 	if sig.Version == 6 {
 		ops.Version, ops.Salt, ops.KeyFingerprint = 6, sig.Salt(), k.signer.Fingerprint
 	}
-	var b bytes.Buffer
-	b.Grow(len(payload) + 512)
-	if err := ops.Serialize(&b); err != nil {
+	var before, behind bytes.Buffer
+	if err := ops.Serialize(&before); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadKey, err)
 	}
-	b.Write(literal(payload))
-	if err := sig.Serialize(&b); err != nil {
+	if err := sig.Serialize(&behind); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadKey, err)
 	}
-	return b.Bytes(), nil
+	b := make([]byte, 0, before.Len()+len(payload)+literalHeader+behind.Len())
+	b = appendLiteral(append(b, before.Bytes()...), payload)
+	return append(b, behind.Bytes()...), nil
 }
 
-// literal is a literal data packet in binary, without name and date: no
-// signature covers them (RFC 9580, section 5.9).
+// literalHeader is what stands around a payload in its packet at most.
+const literalHeader = 12
+
+// appendLiteral writes a literal data packet in binary, without name and
+// date: no signature covers them (RFC 9580, section 5.9).
+func appendLiteral(b, payload []byte) []byte {
+	head := []byte{'b', 0, 0, 0, 0, 0}
+	b = appendHeader(b, tagLiteral, len(head)+len(payload))
+	return append(append(b, head...), payload...)
+}
+
 func literal(payload []byte) []byte {
-	body := append([]byte{'b', 0, 0, 0, 0, 0}, payload...)
-	return rawPacket{tagLiteral, body}.append(make([]byte, 0, len(body)+6))
+	return appendLiteral(make([]byte, 0, len(payload)+literalHeader), payload)
 }
