@@ -61,6 +61,18 @@ func (tx *Tx) PendingJoins() ([]securejoin.Join, error) {
 	return tx.joins(selectJoin + `WHERE state IN ('requested', 'authenticating') ORDER BY id DESC`)
 }
 
+// JoinSecrets gives the secrets of all joins that are remembered, those that wait first, each
+// newest first. An ended join's is among them: another device of the inviter may answer late,
+// and its answer must be known for what it is.
+func (tx *Tx) JoinSecrets() ([]securejoin.Proof, error) {
+	joins, err := tx.joins(selectJoin + `ORDER BY state IN ('completed', 'failed'), id DESC`)
+	proofs := make([]securejoin.Proof, len(joins))
+	for n, j := range joins {
+		proofs[n] = j.Link.Proof()
+	}
+	return proofs, err
+}
+
 // JoinsByKey gives the joins, in any state, of invites with a fingerprint, newest first.
 func (tx *Tx) JoinsByKey(fpr pgp.Fingerprint) ([]securejoin.Join, error) {
 	return tx.joins(selectJoin+`WHERE fpr = ? ORDER BY id DESC`, fpr)

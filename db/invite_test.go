@@ -1,0 +1,255 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+const (
+	aliceFpr pgp.Fingerprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	bobFpr   pgp.Fingerprint = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"
+)
+
+// addInvite stores a new invite.
+func addInvite(t testing.TB, db *DB, created, expires time.Time, once bool) securejoin.Invite {
+	t.Helper()
+	i, err := securejoin.NewInvite(rand.Reader, created, securejoin.InviteOptions{Expires: expires, Once: once})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(t, db, func(tx *Tx) (err error) {
+		i.ID, err = tx.AddInvite(i)
+		return err
+	})
+	return i
+}
+
+func TestInviteRows(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	i := addInvite(t, db, day(1), day(8), true)
+	i.Uses = []securejoin.Use{{Fingerprint: bobFpr, Addr: bobAddr, At: day(2)}}
+	i.Answers = []securejoin.Answer{{Step: securejoin.Pubkey, Addr: bobAddr, At: day(2)}, {Step: securejoin.ContactConfirm, Addr: bobAddr, At: day(3)}}
+	i.Noted = day(4)
+	update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
+	update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
+	update(t, db, func(tx *Tx) error {
+		byID, err1 := tx.Invite(i.ID)
+		byAuth, err2 := tx.InviteByAuth(i.Auth)
+		all, err3 := tx.Invites(day(2))
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return err
+		}
+		for _, got := range append(all, byID, byAuth) {
+			if !reflect.DeepEqual(got, i) {
+				t.Errorf("got %+v\nwant %+v", got, i)
+			}
+		}
+		for _, auth := range []string{i.Number, "", "another-token"} {
+			if _, err := tx.InviteByAuth(auth); !errors.Is(err, ErrNotFound) {
+				t.Errorf("by %q: %v", auth, err)
+			}
+		}
+		if err := tx.PutInvite(securejoin.Invite{ID: 99}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("unknown: %v", err)
+		}
+		return nil
+	})
+}
+
+// TestInviteOrder: live ones newest first, then what has ended.
+func TestInviteOrder(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	expired := addInvite(t, db, day(5), day(6), false)
+	old := addInvite(t, db, day(1), time.Time{}, false)
+	revoked := addInvite(t, db, day(7), day(99), false)
+	young := addInvite(t, db, day(3), day(99), false)
+	used := addInvite(t, db, day(4), day(99), true)
+	used.Uses = []securejoin.Use{{Fingerprint: bobFpr, Addr: bobAddr, At: day(4)}}
+	update(t, db, func(tx *Tx) error {
+		return errors.Join(tx.RevokeInvite(revoked.ID, day(8)), tx.PutInvite(used))
+	})
+	update(t, db, func(tx *Tx) error {
+		var got []int64
+		all, err := tx.Invites(day(6))
+		if err != nil {
+			return err
+		}
+		for _, i := range all {
+			got = append(got, i.ID)
+		}
+		if want := []int64{young.ID, old.ID, revoked.ID, expired.ID, used.ID}; !reflect.DeepEqual(got, want) {
+			t.Errorf("order %v, want %v", got, want)
+		}
+		secrets, err := tx.InviteSecrets(day(6))
+		for n, s := range secrets {
+			if s.ID != all[n].ID || s.Auth != all[n].Auth {
+				t.Errorf("secret %d is of invite %d", n, s.ID)
+			}
+		}
+		return err
+	})
+}
+
+// TestRevocationWins: a handshake that was under way with an older copy does not lift it.
+func TestRevocationWins(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	stale := addInvite(t, db, day(1), day(8), false)
+	update(t, db, func(tx *Tx) error { return tx.RevokeInvite(stale.ID, day(2)) })
+	update(t, db, func(tx *Tx) error { return errors.Join(tx.PutInvite(stale), tx.RevokeInvite(stale.ID, day(3))) })
+	update(t, db, func(tx *Tx) error {
+		i, err := tx.Invite(stale.ID)
+		if !i.Revoked.Equal(day(2)) {
+			t.Errorf("revoked at %v", i.Revoked)
+		}
+		if err := tx.RevokeInvite(99, day(3)); !errors.Is(err, ErrNotFound) {
+			t.Errorf("unknown: %v", err)
+		}
+		return err
+	})
+}
+
+func TestPruneInvites(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	addInvite(t, db, day(1), day(2), false)
+	gone := addInvite(t, db, day(1), day(99), false)
+	used := addInvite(t, db, day(1), day(99), true)
+	used.Uses = []securejoin.Use{{Fingerprint: bobFpr, Addr: bobAddr, At: day(3)}}
+	live := addInvite(t, db, day(1), time.Time{}, false)
+	late := addInvite(t, db, day(1), day(6), false)
+	update(t, db, func(tx *Tx) error {
+		return errors.Join(tx.RevokeInvite(gone.ID, day(3)), tx.PutInvite(used), tx.PruneInvites(day(5)))
+	})
+	update(t, db, func(tx *Tx) error {
+		all, err := tx.Invites(day(5))
+		if len(all) != 2 || all[0].ID != late.ID || all[1].ID != live.ID {
+			t.Errorf("left %+v", all)
+		}
+		return err
+	})
+}
+
+func TestJoinRows(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	link := securejoin.Link{Fingerprint: aliceFpr, Addr: "alice@example.org", Relays: []string{"alice@relay.example"}, Name: "Älice",
+		Auth: "AAAAAAAAAAAAAAAAAAAAAAAA", Number: "BBBBBBBBBBBBBBBBBBBBBBBB", V3: true}
+	add := func(auth string) securejoin.Join {
+		link.Auth = auth
+		j := securejoin.Join{Link: link, Addr: link.Addr, Replaces: bobFpr, Started: day(1), Updated: day(1)}
+		update(t, db, func(tx *Tx) (err error) {
+			j.ID, err = tx.AddJoin(j)
+			return err
+		})
+		return j
+	}
+	first, second, third := add("AAAAAAAAAAAAAAAAAAAAAAAA"), add("CCCCCCCCCCCCCCCCCCCCCCCC"), add("DDDDDDDDDDDDDDDDDDDDDDDD")
+	first.State, first.Addr, first.Claim, first.Resent = securejoin.Completed, "alice@relay.example", true, true
+	first.Updated, first.RequestMessageID = day(2), "1@localhost"
+	second.State, second.Reason, second.Updated = securejoin.Failed, securejoin.ReasonTimeout, day(9)
+	update(t, db, func(tx *Tx) error { return errors.Join(tx.PutJoin(first), tx.PutJoin(second)) })
+	update(t, db, func(tx *Tx) error {
+		one, err1 := tx.Join(first.ID)
+		all, err2 := tx.Joins()
+		pending, err3 := tx.PendingJoins()
+		byKey, err4 := tx.JoinsByKey(aliceFpr)
+		none, err5 := tx.JoinsByKey(bobFpr)
+		again, err6 := tx.JoinOf(first.Link)
+		proofs, err7 := tx.JoinSecrets()
+		if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+			return err
+		}
+		whole := []securejoin.Join{third, second, first}
+		if !reflect.DeepEqual(one, first) || !reflect.DeepEqual(all, whole) || !reflect.DeepEqual(byKey, whole) || none != nil ||
+			!reflect.DeepEqual(pending, []securejoin.Join{third}) || !reflect.DeepEqual(again, first) {
+			t.Errorf("one %+v\nall %+v\npending %+v\nagain %+v", one, all, pending, again)
+		}
+		if want := []securejoin.Proof{third.Link.Proof(), second.Link.Proof(), first.Link.Proof()}; !reflect.DeepEqual(proofs, want) {
+			t.Errorf("secrets %v", proofs)
+		}
+		if _, err := tx.JoinOf(second.Link); !errors.Is(err, ErrNotFound) {
+			t.Errorf("failed join: %v", err)
+		}
+		if err := tx.PutJoin(securejoin.Join{ID: 99}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("unknown: %v", err)
+		}
+		return tx.PruneJoins(day(5))
+	})
+	update(t, db, func(tx *Tx) error {
+		all, err := tx.Joins()
+		if len(all) != 2 || all[1].ID != second.ID {
+			t.Errorf("left %+v", all)
+		}
+		return err
+	})
+}
+
+func TestHandled(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	mark := func(signer, id string, at time.Time) (first bool) {
+		update(t, db, func(tx *Tx) (err error) {
+			first, err = tx.MarkHandled(signer, id, at)
+			return err
+		})
+		return first
+	}
+	if !mark("A", "1@localhost", day(1)) || mark("A", "1@localhost", day(2)) {
+		t.Error("a repeat is new, or the first is not")
+	}
+	if !mark("B", "1@localhost", day(1)) || !mark("A", "2@localhost", day(3)) {
+		t.Error("another signer or another message is a repeat")
+	}
+	update(t, db, func(tx *Tx) error { return tx.PruneHandled(day(2)) })
+	if !mark("A", "1@localhost", day(4)) || mark("A", "2@localhost", day(4)) {
+		t.Error("pruned too much or too little")
+	}
+}
+
+// TestNoSecretInFile: neither tokens nor links nor names are in the file or beside it.
+func TestNoSecretInFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, err := Open(context.Background(), filepath.Join(dir, "index.db"), NewKey(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	i := addInvite(t, db, day(1), day(8), false)
+	link := i.Link(securejoin.Self{Addr: "alice@example.org", Name: "Wunderlich", Fingerprint: aliceFpr})
+	peer := NewPeer(bobAddr)
+	peer.Name = "Wunderlich"
+	update(t, db, func(tx *Tx) error {
+		_, err1 := tx.AddJoin(securejoin.Join{Link: link, Addr: link.Addr})
+		_, err2 := tx.MarkHandled(string(bobFpr), "hidden-id@localhost", day(1))
+		return errors.Join(err1, err2, tx.PutPeer(peer))
+	})
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{i.Auth, i.Number, "Wunderlich", "hidden-id"} {
+			if bytes.Contains(b, []byte(secret)) {
+				t.Errorf("%s holds %q", filepath.Base(name), secret)
+			}
+		}
+	}
+}
