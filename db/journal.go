@@ -98,9 +98,11 @@ func (tx *Tx) RetargetEntry(id int64, box mailbox.ID) error {
 }
 
 // MarkSent says that the command is about to leave, and from which place on its outcome is
-// to be looked for.
-func (tx *Tx) MarkSent(id int64, uidValidity, uid uint32) error {
-	return tx.execOne(`UPDATE journal SET state = 'sent', up_uidvalidity = ?, up_uid = ? WHERE id = ?`, uidValidity, uid, id)
+// to be looked for. ErrNotFound: the entry is not any more what it was when it was read.
+func (tx *Tx) MarkSent(e Entry, uidValidity, uid uint32) error {
+	return tx.execOne(`UPDATE journal SET state = 'sent', up_uidvalidity = ?, up_uid = ?
+		WHERE id = ? AND add_flags = ? AND del_flags = ? AND ifnull(mailbox_id, 0) = ?`,
+		uidValidity, uid, e.ID, e.Add.String(), e.Del.String(), e.Mailbox)
 }
 
 // Requeue says that the command is known not to have happened; it is due again at next.
@@ -108,9 +110,9 @@ func (tx *Tx) Requeue(id int64, next time.Time) error {
 	return tx.execOne(`UPDATE journal SET state = 'queued', attempts = attempts + 1, next_at = ? WHERE id = ?`, unix(next), id)
 }
 
-// Release lets a waiting entry go at once.
-func (tx *Tx) Release(id int64) error {
-	return tx.execOne(`UPDATE journal SET next_at = 0 WHERE id = ?`, id)
+// Reschedule says when a waiting entry may go.
+func (tx *Tx) Reschedule(id int64, at time.Time) error {
+	return tx.execOne(`UPDATE journal SET next_at = ? WHERE id = ?`, unix(at), id)
 }
 
 // DeleteEntry removes an entry that is done, or given up.

@@ -211,11 +211,16 @@ func (tx *Tx) bump(id mailbox.ID) (mailbox.ModSeq, error) {
 	return seq, err
 }
 
-// assign takes the next UID.
-func (tx *Tx) assign(id mailbox.ID) (mailbox.UID, mailbox.ModSeq, error) {
+// assign takes the next n UIDs and gives the first.
+func (tx *Tx) assign(id mailbox.ID, n int) (mailbox.UID, mailbox.ModSeq, error) {
 	var uid mailbox.UID
 	var seq mailbox.ModSeq
-	err := tx.queryRow(`UPDATE mailbox SET modseq = modseq + 1, uidnext = uidnext + 1 WHERE id = ? AND gone_at = 0
-		RETURNING uidnext - 1, modseq`, id).Scan(&uid, &seq)
+	err := tx.queryRow(`UPDATE mailbox SET modseq = modseq + (?1 > 0), uidnext = uidnext + ?1 WHERE id = ?2 AND gone_at = 0
+		RETURNING uidnext - ?1, modseq`, n, id).Scan(&uid, &seq)
 	return uid, seq, err
+}
+
+// SetUpObserved stores what was seen at the last look at all flags.
+func (tx *Tx) SetUpObserved(m Mailbox) error {
+	return tx.execOne(`UPDATE mailbox SET up_modseq = ?, up_permanent = ? WHERE id = ?`, int64(m.UpModSeq), m.UpPermanent.String(), m.ID)
 }

@@ -146,17 +146,40 @@ func (tx *Tx) MessagesPlaced(box mailbox.ID) ([]Message, error) {
 	return tx.messages(selectMessage+`WHERE up_mailbox_id = ? AND up_uid IS NOT NULL ORDER BY up_uidvalidity, up_uid`, box)
 }
 
+// PlacedUIDs maps the UIDs of what the provider has in a mailbox to the rows' ids.
+func (tx *Tx) PlacedUIDs(box mailbox.ID, validity uint32) (map[uint32]int64, error) {
+	placed := map[uint32]int64{}
+	err := tx.query(func(scan func(...any) error) error {
+		var uid uint32
+		var id int64
+		err := scan(&uid, &id)
+		placed[uid] = id
+		return err
+	}, `SELECT up_uid, id FROM message WHERE up_mailbox_id = ? AND up_uidvalidity = ? AND up_uid IS NOT NULL`, box, validity)
+	return placed, err
+}
+
 // CountPlaced counts the rows that MessagesPlaced gives.
 func (tx *Tx) CountPlaced(box mailbox.ID) (n uint32, err error) {
 	err = tx.queryRow(`SELECT count(*) FROM message WHERE up_mailbox_id = ? AND up_uid IS NOT NULL`, box).Scan(&n)
 	return n, err
 }
 
-// MessagesLost gives the rows of a mailbox that have no place and nothing in the journal: moved
-// by a provider that does not say where to, or kept after they vanished.
+// MessagesLost gives the rows of a mailbox that have no place and no upload waiting: moved by
+// a provider that does not say where to, or kept after they vanished.
 func (tx *Tx) MessagesLost(box mailbox.ID) ([]Message, error) {
-	return tx.messages(selectMessage+`WHERE mailbox_id = ? AND up_uid IS NULL AND state IN ('visible', 'hidden') AND kind <> 'note'
-		AND NOT EXISTS (SELECT 1 FROM journal WHERE message_id = message.id) ORDER BY id`, box)
+	return tx.messages(selectMessage+`WHERE mailbox_id = ? AND up_uid IS NULL AND state IN ('visible', 'hidden', 'removed')
+		AND kind <> 'note' AND wire_id IS NULL ORDER BY id`, box)
+}
+
+// MessagesMovedIn gives the rows of a mailbox that the provider still has elsewhere.
+func (tx *Tx) MessagesMovedIn(box mailbox.ID) ([]Message, error) {
+	return tx.messages(selectMessage+`WHERE mailbox_id = ? AND up_mailbox_id <> mailbox_id ORDER BY id`, box)
+}
+
+// MessagesMovedOut gives the rows of other mailboxes that the provider still has in this one.
+func (tx *Tx) MessagesMovedOut(box mailbox.ID) ([]Message, error) {
+	return tx.messages(selectMessage+`WHERE up_mailbox_id = ? AND up_mailbox_id <> mailbox_id ORDER BY id`, box)
 }
 
 // PendingMessages gives at most n rows of a mailbox that wait to be looked at and whose time
@@ -164,6 +187,14 @@ func (tx *Tx) MessagesLost(box mailbox.ID) ([]Message, error) {
 func (tx *Tx) PendingMessages(box mailbox.ID, now time.Time, n int) ([]Message, error) {
 	return tx.messages(selectMessage+`WHERE up_mailbox_id = ? AND state = 'pending' AND retry_at <= ? ORDER BY up_uid LIMIT ?`,
 		box, now.Unix(), n)
+}
+
+// PendingDue gives a mailbox that has a pending row whose time has come.
+func (tx *Tx) PendingDue(now time.Time) (mailbox.ID, error) {
+	var box mailbox.ID
+	err := tx.queryRow(`SELECT up_mailbox_id FROM message WHERE state = 'pending' AND retry_at <= ? AND up_mailbox_id IS NOT NULL
+		LIMIT 1`, now.Unix()).Scan(&box)
+	return box, err
 }
 
 // NextRetry gives the time at which the next pending row is due; zero if there is none.

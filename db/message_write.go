@@ -15,22 +15,92 @@ const insertMessage = `INSERT INTO message (mailbox_id, uid, modseq, state, kind
 // AddMessage makes a row; a Visible one gets the mailbox's next UID. header is the header
 // block of ordinary mail, or nil. The message comes back with its id and its UID.
 func (tx *Tx) AddMessage(m Message, header []byte) (Message, error) {
-	var seq mailbox.ModSeq
-	var err error
-	if m.State == Visible {
-		if m.UID, seq, err = tx.assign(m.Mailbox); err != nil {
-			return m, err
+	added, err := tx.AddMessages([]Message{m}, [][]byte{header})
+	if err != nil {
+		return m, err
+	}
+	return added[0], nil
+}
+
+// AddMessages is AddMessage for many messages of one mailbox. headers has one entry for each
+// message, or is nil.
+func (tx *Tx) AddMessages(all []Message, headers [][]byte) ([]Message, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	visible := 0
+	for _, m := range all {
+		if m.State == Visible {
+			visible++
 		}
 	}
-	var upBox mailbox.ID
+	uid, seq, err := tx.assign(all[0].Mailbox, visible)
+	if err != nil {
+		return nil, err
+	}
+	stmt, err := tx.prepare(insertMessage)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	for i := range all {
+		m := &all[i]
+		m.UID = 0
+		if m.State == Visible {
+			m.UID = uid
+			uid++
+		}
+		var header []byte
+		if headers != nil {
+			header = headers[i]
+		}
+		res, err := stmt.ExecContext(tx.quiet, m.insertArgs(seq, header)...)
+		if err != nil {
+			return nil, classify(err)
+		}
+		if m.ID, err = res.LastInsertId(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (m *Message) insertArgs(seq mailbox.ModSeq, header []byte) []any {
+	if m.UID == 0 {
+		seq = 0
+	}
+	var up Place
 	if m.Up.UID != 0 {
-		upBox = m.Up.Mailbox
+		up = m.Up
 	}
 	_, zone := m.InternalDate.Zone()
-	m.ID, err = tx.insert(insertMessage, m.Mailbox, m.UID, seq, m.State, m.Kind, upBox, m.Up.UIDValidity, m.Up.UID,
+	return []any{m.Mailbox, m.UID, seq, m.State, m.Kind, up.Mailbox, up.UIDValidity, up.UID,
 		m.InternalDate.Unix(), zone, m.Size, m.Flags.Storable().String(), m.Keywords.String(), m.UpSize, m.Digest, m.MessageID,
-		compress(header), m.Prefix, m.View, m.Wire, m.Old, m.Attempts, unix(m.RetryAt), m.Created.Unix(), unix(m.TrashedAt))
-	return m, err
+		compress(header), m.Prefix, m.View, m.Wire, m.Old, m.Attempts, unix(m.RetryAt), m.Created.Unix(), unix(m.TrashedAt)}
+}
+
+// CloneMessage makes a row in another mailbox that serves the same bytes, with the same date
+// and flags, and that the provider has at another place.
+func (tx *Tx) CloneMessage(id int64, box mailbox.ID, up Place, state MessageState, now time.Time) (Message, error) {
+	var uid mailbox.UID
+	var seq mailbox.ModSeq
+	if state == Visible {
+		var err error
+		if uid, seq, err = tx.assign(box, 1); err != nil {
+			return Message{}, err
+		}
+	}
+	if up.UID == 0 {
+		up = Place{}
+	}
+	const same = `kind, internal_date, internal_zone, size, flags, own_keywords, up_size, digest, message_id_hash, header, prefix, view_id, old, trashed_at`
+	clone, err := tx.insert(`INSERT INTO message (mailbox_id, uid, modseq, state, up_mailbox_id, up_uidvalidity, up_uid, created, `+same+`)
+		SELECT ?, nullif(?, 0), ?, ?, nullif(?, 0), nullif(?, 0), nullif(?, 0), ?, `+same+` FROM message WHERE id = ?`,
+		box, uid, seq, state, up.Mailbox, up.UIDValidity, up.UID, now.Unix(), id)
+	if err != nil {
+		return Message{}, err
+	}
+	return tx.Message(clone)
 }
 
 // Show gives a row that no client sees a UID in its mailbox.
@@ -39,7 +109,7 @@ func (tx *Tx) Show(id int64) (mailbox.UID, error) {
 	if err := tx.queryRow(`SELECT mailbox_id FROM message WHERE id = ? AND uid IS NULL`, id).Scan(&box); err != nil {
 		return 0, err
 	}
-	uid, seq, err := tx.assign(box)
+	uid, seq, err := tx.assign(box, 1)
 	if err != nil {
 		return 0, err
 	}

@@ -4,7 +4,10 @@ package mirror
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"mailbridge/db"
@@ -141,4 +144,238 @@ type Mirror struct {
 	config upstream.Config
 	ingest Ingester
 	opts   Options
+	log    *slog.Logger
+	began  time.Time // when the account was added
+
+	backoff  upstream.Backoff
+	refused  upstream.Backoff
+	cache    *cache
+	fetcher  *fetcher
+	watchers watchers
+	requests chan *request
+	kick     chan struct{} // a token: there is something to do
+
+	mu        sync.Mutex
+	state     State
+	chatmail  bool                    // the provider deletes mail by age
+	due       map[mailbox.ID]struct{} // mailboxes to look at
+	all       bool                    // everything is to be looked at
+	rounds    uint64                  // looks at everything that were begun
+	done      uint64                  // the last that was finished
+	retry     bool                    // held messages are to be asked about
+	unsettled *request                // left with an unknown outcome when the connection broke
+	lines     map[mailbox.ID]string   // how far a first sync is, for the person
+	pulse     chan struct{}           // closed and made anew when something waited for may be true
+}
+
+// The defaults of Options, and the limits.
+const (
+	// defaultPoll: STATUS of each mailbox costs the provider a little; a minute is what
+	// clients without IDLE use.
+	defaultPoll = time.Minute
+	// defaultCache holds what a client reads in one go, some hundred messages.
+	defaultCache = 64 << 20
+	// maxMessage is above what providers take (150 MB at most) and bounds memory.
+	maxMessage = 200 << 20
+	// clockSkew is how far the provider's clock may be behind before mail that comes just
+	// after the account was added counts as old.
+	clockSkew = 10 * time.Minute
+)
+
+// beganSetting holds when the account was added.
+const beganSetting = "mirror_began"
+
+// New makes a Mirror over an open index. Local operations work at once; Run talks to the
+// provider. The mailboxes INBOX and Bridge exist from the start.
+func New(ctx context.Context, index *db.DB, config upstream.Config, ingest Ingester, o Options) (*Mirror, error) {
+	m := &Mirror{
+		db: index, config: config, ingest: ingest, opts: o.withDefaults(),
+		refused:  upstream.Backoff{Min: time.Minute, Max: time.Hour}, // a login refused too often locks the account
+		requests: make(chan *request),
+		kick:     make(chan struct{}, 1),
+		due:      map[mailbox.ID]struct{}{},
+		lines:    map[mailbox.ID]string{},
+		pulse:    make(chan struct{}),
+	}
+	m.log = m.opts.Log
+	m.cache = newCache(m.opts.CacheBytes)
+	m.fetcher = newFetcher(m)
+	if err := index.Update(ctx, m.found); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.PollInterval <= 0 {
+		o.PollInterval = defaultPoll
+	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = defaultCache
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// found makes what every account has, and removes what has outlived its use.
+func (m *Mirror) found(tx *db.Tx) error {
+	now := m.opts.Now()
+	began, err := tx.Setting(beganSetting)
+	if errors.Is(err, db.ErrNotFound) {
+		began = []byte(now.UTC().Format(time.RFC3339))
+		err = tx.SetSetting(beganSetting, began)
+	}
+	if err != nil {
+		return err
+	}
+	if m.began, err = time.Parse(time.RFC3339, string(began)); err != nil {
+		return fmt.Errorf("mirror: setting %s: %w", beganSetting, err)
+	}
+	for _, box := range []db.Mailbox{
+		{Name: mailbox.Inbox, UpstreamName: mailbox.Inbox, Subscribed: true},
+		{Name: mailbox.Bridge, Subscribed: true, LocalOnly: true, ListedAt: now},
+	} {
+		_, err := tx.MailboxByName(box.Name)
+		if errors.Is(err, db.ErrNotFound) {
+			_, err = tx.AddMailbox(box, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return tx.Prune(now)
+}
+
+// isOld reports whether a message was there before the account was added. Such mail is
+// never answered.
+func (m *Mirror) isOld(date time.Time) bool { return date.Before(m.began.Add(-clockSkew)) }
+
+// Run keeps the index and the provider in agreement until ctx ends. It returns earlier only
+// if the index fails for good.
+func (m *Mirror) Run(ctx context.Context) error {
+	m.fetcher.start(ctx)
+	defer m.fetcher.stop()
+	for {
+		err := m.live(ctx)
+		m.setConnection(Offline, err)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, db.ErrClosed), errors.Is(err, db.ErrCorrupt), errors.Is(err, db.ErrLocked):
+			return err
+		}
+		m.log.Warn("provider connection ended", "err", err)
+		wait := &m.backoff
+		if upstream.IsAuth(err) || upstream.IsCertificate(err) {
+			wait = &m.refused
+		}
+		if err := wait.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Wake asks for a look at everything now, and ends a wait for the next attempt to connect.
+func (m *Mirror) Wake() {
+	m.mu.Lock()
+	m.all = true
+	m.rounds++
+	m.mu.Unlock()
+	m.backoff.Reset()
+	m.refused.Reset()
+	m.poke()
+}
+
+// Retry asks about every held message again, soon.
+func (m *Mirror) Retry() {
+	m.mu.Lock()
+	m.retry = true
+	m.mu.Unlock()
+	m.poke()
+}
+
+// State says how things are.
+func (m *Mirror) State() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+func (m *Mirror) setConnection(c Connection, err error) {
+	m.mu.Lock()
+	m.state.Connection = c
+	m.state.Err = err
+	m.mu.Unlock()
+	m.beat()
+}
+
+// poke tells the session that there is something to do.
+func (m *Mirror) poke() {
+	select {
+	case m.kick <- struct{}{}:
+	default:
+	}
+}
+
+// look asks for a look at a mailbox.
+func (m *Mirror) look(id mailbox.ID) {
+	m.mu.Lock()
+	m.due[id] = struct{}{}
+	m.mu.Unlock()
+	m.poke()
+}
+
+// beat wakes everything that waits in await.
+func (m *Mirror) beat() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.pulse)
+	m.pulse = make(chan struct{})
+}
+
+// await waits until cond holds. cond is asked again after each beat.
+func (m *Mirror) await(ctx context.Context, cond func() (bool, error)) error {
+	for {
+		m.mu.Lock()
+		pulse := m.pulse
+		m.mu.Unlock()
+		if ok, err := cond(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-pulse:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Ready waits until the list of mailboxes is known.
+func (m *Mirror) Ready(ctx context.Context) error {
+	return m.await(ctx, func() (known bool, err error) {
+		err = m.db.View(ctx, func(tx *db.Tx) error {
+			known, err = tx.HasSetting(foldersSetting)
+			return err
+		})
+		return known, err
+	})
+}
+
+// Synced waits until the provider has heard of every change that is due, and everything was
+// looked at after the call.
+func (m *Mirror) Synced(ctx context.Context) error {
+	m.Wake()
+	m.mu.Lock()
+	round := m.rounds
+	m.mu.Unlock()
+	return m.await(ctx, func() (bool, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.done >= round, nil
+	})
 }

@@ -1,0 +1,362 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+
+	"mailbridge/db"
+	"mailbridge/mailbox"
+	"mailbridge/upstream"
+)
+
+// errGone is what a client is told of a UID that is not, or no longer, there.
+var errGone = &mailbox.Error{Code: mailbox.CodeExpungeIssued, Text: "The message is no longer there."}
+
+// Find gives the row of a visible message, for what the account stores about it.
+func (m *Mirror) Find(ctx context.Context, id mailbox.ID, uid mailbox.UID) (row db.Message, err error) {
+	err = m.db.View(ctx, func(tx *db.Tx) error {
+		row, err = tx.MessageByUID(id, uid)
+		return err
+	})
+	if errors.Is(err, db.ErrNotFound) {
+		return row, errGone
+	}
+	return row, err
+}
+
+// Bytes gives all bytes of a visible message as it is served, and what they are. The caller
+// must not change them.
+func (m *Mirror) Bytes(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, Kind, error) {
+	row, err := m.Find(ctx, id, uid)
+	if err != nil {
+		return nil, "", err
+	}
+	if row.View != 0 {
+		view, err := m.view(ctx, row.View)
+		return view, row.Kind, err
+	}
+	raw, err := m.raw(ctx, row)
+	if err != nil || row.Prefix == nil {
+		return raw, row.Kind, err
+	}
+	return slices.Concat(row.Prefix, raw), row.Kind, nil
+}
+
+// Header gives the header block of a visible message as it is served, with the empty line at
+// its end. That of ordinary mail is kept; where it is not there yet, those of its neighbours
+// are fetched with it.
+func (m *Mirror) Header(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, Kind, error) {
+	row, err := m.Find(ctx, id, uid)
+	if err != nil {
+		return nil, "", err
+	}
+	if row.View != 0 {
+		view, err := m.view(ctx, row.View)
+		return headerBlock(view), row.Kind, err
+	}
+	header, err := m.keptHeader(ctx, row)
+	if errors.Is(err, db.ErrNotFound) {
+		header, err = m.fetchHeader(ctx, row)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return slices.Concat(row.Prefix, header), row.Kind, nil
+}
+
+// Raw gives the bytes of a visible message as the provider has them, or is to have them.
+func (m *Mirror) Raw(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, error) {
+	row, err := m.Find(ctx, id, uid)
+	if err != nil {
+		return nil, err
+	}
+	return m.raw(ctx, row)
+}
+
+func (m *Mirror) view(ctx context.Context, id int64) (data []byte, err error) {
+	err = m.db.View(ctx, func(tx *db.Tx) error {
+		data, err = tx.View(id)
+		return err
+	})
+	return data, err
+}
+
+// raw gives the provider's bytes of a row. The first full read stores their digest; other bytes
+// are served only under a new UID.
+func (m *Mirror) raw(ctx context.Context, row db.Message) ([]byte, error) {
+	if raw, ok := m.cache.get(row.ID); ok {
+		return raw, nil
+	}
+	if row.Wire != 0 {
+		return m.view(ctx, row.Wire)
+	}
+	if row.Up.UID == 0 {
+		return m.unplaced(ctx, row)
+	}
+	raw, err := m.fetcher.body(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	return raw, m.fetched(ctx, row.ID, raw)
+}
+
+// unplaced is for a message that is nowhere at the provider: it is what it is served from, or
+// was just moved by a provider that did not say where to.
+func (m *Mirror) unplaced(ctx context.Context, row db.Message) ([]byte, error) {
+	if row.View != 0 {
+		return m.view(ctx, row.View)
+	}
+	m.look(row.Mailbox)
+	return nil, errOffline
+}
+
+// fetched checks bytes against the row's digest, or stores it, and keeps the bytes.
+func (m *Mirror) fetched(ctx context.Context, id int64, raw []byte) error {
+	digest := sha256.Sum256(raw)
+	row, err := m.message(ctx, id)
+	if err != nil {
+		return errGone
+	}
+	switch {
+	case row.Digest == nil:
+		err = m.db.Update(ctx, func(tx *db.Tx) error {
+			if err := tx.SetDigest(id, digest[:]); err != nil {
+				return err
+			}
+			return tx.SetHeader(id, headerBlock(raw))
+		})
+	case string(row.Digest) != string(digest[:]):
+		if err := m.renew(ctx, id, raw, digest); err != nil {
+			return err
+		}
+		return errGone
+	}
+	if err == nil {
+		m.cache.put(id, raw)
+	}
+	return err
+}
+
+// renew gives a message whose bytes have changed at the provider a new UID.
+func (m *Mirror) renew(ctx context.Context, id int64, raw []byte, digest [32]byte) error {
+	return m.db.Update(ctx, func(tx *db.Tx) error {
+		row, err := tx.Message(id)
+		if err != nil || row.State != db.Visible || row.View != 0 {
+			return err
+		}
+		if err := tx.Unshow(id, db.Hidden, m.opts.Now()); err != nil {
+			return err
+		}
+		row.Digest = digest[:]
+		row.Size = int64(len(row.Prefix) + len(raw))
+		row.UpSize = int64(len(raw))
+		if err := tx.SetContent(row); err != nil {
+			return err
+		}
+		if err := tx.ReplaceHeader(id, headerBlock(raw)); err != nil {
+			return err
+		}
+		m.changed(tx, row.Mailbox)
+		tx.AfterCommit(func() { m.cache.put(id, raw) })
+		_, err = tx.Show(id)
+		return err
+	})
+}
+
+func (m *Mirror) keptHeader(ctx context.Context, row db.Message) (header []byte, err error) {
+	err = m.db.View(ctx, func(tx *db.Tx) error {
+		header, err = tx.Header(row.ID)
+		if errors.Is(err, db.ErrNotFound) && row.Wire != 0 {
+			var wire []byte
+			wire, err = tx.View(row.Wire)
+			header = headerBlock(wire)
+		}
+		return err
+	})
+	return header, err
+}
+
+// fetchHeader fetches a missing header block together with the next ones below it: a client
+// that asks for one asks for its neighbours.
+func (m *Mirror) fetchHeader(ctx context.Context, row db.Message) ([]byte, error) {
+	if raw, ok := m.cache.get(row.ID); ok {
+		return headerBlock(raw), nil
+	}
+	if row.Up.UID == 0 {
+		m.look(row.Mailbox)
+		return nil, errOffline
+	}
+	if err := m.fillHeaders(ctx, row.Mailbox, row.UID, row); err != nil {
+		return nil, m.fetchFailure(row, err)
+	}
+	header, err := m.keptHeader(ctx, row)
+	if err != nil {
+		return nil, m.fetchFailure(row, err)
+	}
+	return header, nil
+}
+
+// fillHeaders fetches the missing header blocks from UID top downwards, one batch of those
+// that the provider has in the same place as first.
+func (m *Mirror) fillHeaders(ctx context.Context, box mailbox.ID, top mailbox.UID, first db.Message) error {
+	var rows []db.Message
+	err := m.db.View(ctx, func(tx *db.Tx) (err error) {
+		rows, err = tx.HeadlessMessages(box, top, headerBatch)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	byUID := map[uint32]int64{}
+	var uids []uint32
+	for _, row := range rows {
+		if row.Up.Mailbox == first.Up.Mailbox && row.Up.UIDValidity == first.Up.UIDValidity {
+			byUID[row.Up.UID] = row.ID
+			uids = append(uids, row.Up.UID)
+		}
+	}
+	if len(uids) == 0 {
+		return nil // filled meanwhile
+	}
+	headers := map[int64][]byte{}
+	err = m.fetcher.do(ctx, first.Up, func(ctx context.Context, conn *upstream.Conn) error {
+		return conn.Headers(ctx, uids, func(sum upstream.Summary) error {
+			if id, ok := byUID[sum.UID]; ok {
+				headers[id] = sum.Header
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return m.db.Update(ctx, func(tx *db.Tx) error {
+		for id, header := range headers {
+			if err := tx.SetHeader(id, header); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Prefetch says that the messages will be asked for soon, in this order. It fetches ahead what
+// the cache can hold without losing what is in it.
+func (m *Mirror) Prefetch(ctx context.Context, id mailbox.ID, uids []mailbox.UID) {
+	if len(uids) < 2 {
+		return // it is asked for at once anyway
+	}
+	m.fetcher.background(func(ctx context.Context) {
+		if err := m.fetchAhead(ctx, id, uids); err != nil && ctx.Err() == nil {
+			m.log.Debug("prefetch", "err", err)
+		}
+	})
+}
+
+func (m *Mirror) fetchAhead(ctx context.Context, id mailbox.ID, uids []mailbox.UID) error {
+	budget := m.opts.CacheBytes / 2
+	for batch := range slices.Chunk(uids, bodyBatch) {
+		var rows []db.Message
+		for _, uid := range batch {
+			row, err := m.Find(ctx, id, uid)
+			if err != nil {
+				continue
+			}
+			_, cached := m.cache.get(row.ID)
+			if cached || row.View != 0 || row.Wire != 0 || row.Up.UID == 0 {
+				continue
+			}
+			if budget -= row.UpSize; budget < 0 {
+				return nil
+			}
+			rows = append(rows, row)
+		}
+		if err := m.fetchBatch(ctx, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetchBatch fetches the bytes of rows with as few commands as their places allow.
+func (m *Mirror) fetchBatch(ctx context.Context, rows []db.Message) error {
+	for len(rows) > 0 {
+		first := rows[0].Up
+		byUID := map[uint32]int64{}
+		var uids []uint32
+		rows = slices.DeleteFunc(rows, func(row db.Message) bool {
+			same := row.Up.Mailbox == first.Mailbox && row.Up.UIDValidity == first.UIDValidity
+			if same {
+				byUID[row.Up.UID] = row.ID
+				uids = append(uids, row.Up.UID)
+			}
+			return same
+		})
+		got := map[int64][]byte{}
+		err := m.fetcher.do(ctx, first, func(ctx context.Context, conn *upstream.Conn) error {
+			return conn.Bodies(ctx, uids, maxMessage, func(uid uint32, raw []byte) error {
+				if id, ok := byUID[uid]; ok && raw != nil {
+					got[id] = raw
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+		for id, raw := range got {
+			if err := m.fetched(ctx, id, raw); err != nil && !errors.Is(err, errGone) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// SearchUpstream asks the provider which of uids hold text. It gives those that do, and those
+// that the provider cannot be asked about, because what is served is not what it has.
+func (m *Mirror) SearchUpstream(ctx context.Context, id mailbox.ID, uids []mailbox.UID, field mailbox.Field, text string) (found, rest []mailbox.UID, err error) {
+	type key struct {
+		box      mailbox.ID
+		validity uint32
+	}
+	groups := map[key]map[uint32]mailbox.UID{}
+	for _, uid := range uids {
+		row, err := m.Find(ctx, id, uid)
+		if err != nil {
+			continue
+		}
+		if row.View != 0 || row.Prefix != nil || row.Up.UID == 0 {
+			rest = append(rest, uid)
+			continue
+		}
+		k := key{row.Up.Mailbox, row.Up.UIDValidity}
+		if groups[k] == nil {
+			groups[k] = map[uint32]mailbox.UID{}
+		}
+		groups[k][row.Up.UID] = uid
+	}
+	for k, local := range groups {
+		var asked []uint32
+		for up := range local {
+			asked = append(asked, up)
+		}
+		slices.Sort(asked)
+		err := m.fetcher.do(ctx, db.Place{Mailbox: k.box, UIDValidity: k.validity}, func(ctx context.Context, conn *upstream.Conn) error {
+			hits, err := conn.SearchText(ctx, asked, field, text)
+			for _, up := range hits {
+				if uid, ok := local[up]; ok {
+					found = append(found, uid)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return nil, nil, refusal(err)
+		}
+	}
+	slices.Sort(found)
+	return found, rest, nil
+}

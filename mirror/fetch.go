@@ -1,0 +1,178 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"mailbridge/db"
+	"mailbridge/mailbox"
+	"mailbridge/upstream"
+)
+
+// fetcher reads at the provider what clients ask for, on a connection of its own that is made
+// when it is needed, so that a long sync does not keep a reader waiting.
+type fetcher struct {
+	m     *Mirror
+	turn  chan struct{} // holds a token while nobody fetches
+	tasks sync.WaitGroup
+
+	mu  sync.Mutex
+	ctx context.Context // of Run; nil while it does not run
+
+	// The holder of the token owns what follows.
+	conn     *upstream.Conn
+	selected db.Mailbox
+	validity uint32
+	idle     *time.Timer
+}
+
+// fetchIdle is how long the connection waits for more: providers count connections.
+const fetchIdle = 2 * time.Minute
+
+func newFetcher(m *Mirror) *fetcher {
+	f := &fetcher{m: m, turn: make(chan struct{}, 1)}
+	f.turn <- struct{}{}
+	return f
+}
+
+func (f *fetcher) start(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ctx = ctx
+}
+
+// stop ends the connection and waits for what runs in the background.
+func (f *fetcher) stop() {
+	f.mu.Lock()
+	f.ctx = nil
+	f.mu.Unlock()
+	f.tasks.Wait()
+	<-f.turn
+	f.hangUp()
+	f.turn <- struct{}{}
+}
+
+// background runs fn while Run does; it gives up at the end of it.
+func (f *fetcher) background(fn func(ctx context.Context)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ctx == nil {
+		return
+	}
+	ctx := f.ctx
+	f.tasks.Go(func() { fn(ctx) })
+}
+
+// hangUp closes the connection.
+func (f *fetcher) hangUp() {
+	if f.idle != nil {
+		f.idle.Stop()
+	}
+	if f.conn != nil {
+		f.conn.Close()
+	}
+	f.conn, f.selected = nil, db.Mailbox{}
+}
+
+var errOffline = &mailbox.Error{Code: mailbox.CodeUnavailable, Text: "The provider cannot be reached at the moment."}
+
+// do runs fn with the connection, the mailbox of place selected. A connection that turns out
+// to be dead is replaced once.
+func (f *fetcher) do(ctx context.Context, place db.Place, fn func(ctx context.Context, conn *upstream.Conn) error) error {
+	select {
+	case <-f.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { f.turn <- struct{}{} }()
+	fresh := f.conn == nil || f.conn.Broken()
+	err := f.attempt(ctx, place, fn)
+	if err != nil && !fresh && f.conn != nil && f.conn.Broken() {
+		err = f.attempt(ctx, place, fn)
+	}
+	f.rest()
+	return err
+}
+
+func (f *fetcher) attempt(ctx context.Context, place db.Place, fn func(ctx context.Context, conn *upstream.Conn) error) error {
+	f.mu.Lock()
+	running := f.ctx
+	f.mu.Unlock()
+	if running == nil || f.m.State().Connection == Offline {
+		return errOffline
+	}
+	if f.conn == nil || f.conn.Broken() {
+		f.hangUp()
+		conn, err := upstream.Dial(ctx, f.m.config)
+		if err != nil {
+			return err
+		}
+		f.conn = conn
+	}
+	box, err := f.m.mailbox(ctx, place.Mailbox)
+	if err != nil {
+		return err
+	}
+	if f.selected.ID != box.ID || f.selected.UpstreamName != box.UpstreamName || f.validity != place.UIDValidity {
+		sel, err := f.conn.Select(ctx, box.UpstreamName, true)
+		if err != nil {
+			f.selected = db.Mailbox{}
+			return err
+		}
+		f.selected, f.validity = box, sel.UIDValidity
+	}
+	if f.validity != place.UIDValidity {
+		f.m.look(box.ID)
+		return errRenumbered
+	}
+	return fn(ctx, f.conn)
+}
+
+// rest closes the connection after a while without work.
+func (f *fetcher) rest() {
+	if f.conn == nil {
+		return
+	}
+	if f.idle != nil {
+		f.idle.Stop()
+	}
+	conn := f.conn
+	f.idle = time.AfterFunc(fetchIdle, func() { conn.Close() })
+}
+
+// body fetches the provider's bytes of a row, following it if it moves meanwhile.
+func (f *fetcher) body(ctx context.Context, row db.Message) ([]byte, error) {
+	for tries := 0; ; tries++ {
+		var raw []byte
+		err := f.do(ctx, row.Up, func(ctx context.Context, conn *upstream.Conn) (err error) {
+			var cached bool
+			if raw, cached = f.m.cache.get(row.ID); cached {
+				return nil // somebody else asked for it just before
+			}
+			raw, err = conn.Body(ctx, row.Up.UID, maxMessage)
+			return err
+		})
+		if err == nil {
+			return raw, nil
+		}
+		moved, again := f.m.message(ctx, row.ID)
+		if again != nil || moved.Up == row.Up || moved.Up.UID == 0 || tries > 2 {
+			return nil, f.m.fetchFailure(row, err)
+		}
+		row = moved
+	}
+}
+
+// fetchFailure says to a client why a message cannot be had.
+func (m *Mirror) fetchFailure(row db.Message, err error) error {
+	switch {
+	case errors.Is(err, upstream.ErrNotFound), errors.Is(err, errRenumbered), errors.Is(err, db.ErrNotFound):
+		m.look(row.Up.Mailbox)
+		return &mailbox.Error{Code: mailbox.CodeExpungeIssued, Text: "The message is no longer there.", Err: err}
+	case errors.Is(err, upstream.ErrTooLarge):
+		return &mailbox.Error{Code: mailbox.CodeLimit, Text: "The message is too large.", Err: err}
+	}
+	return refusal(err)
+}
