@@ -48,6 +48,7 @@ type guard struct {
 	tail      bool     // go-imap has yet to read the line end after APPEND's literal
 	strikes   int      // malformed commands in a row
 	farewell  string   // the connection ends with this before the next command
+	failed    error    // the end of the connection; go-imap asks more than once
 	greeted   bool
 	midLine   bool
 	idling    bool       // between IDLE's continuation and DONE
@@ -113,9 +114,12 @@ func (r guardReader) Read(p []byte) (int, error) {
 // go-imap does with one, it starts afresh with the next.
 func (g *guard) Read(p []byte) (int, error) {
 	for len(g.input) == 0 {
-		if err := g.advance(); err != nil {
+		if g.failed == nil {
+			g.failed = g.advance()
+		}
+		if g.failed != nil {
 			g.leaveIdle()
-			return 0, err
+			return 0, g.failed
 		}
 	}
 	n := copy(p, g.input)
@@ -178,6 +182,7 @@ func (g *guard) rewrite(p []byte) []byte {
 	if g.cmd.name == "IDLE" && string(p) == idleContinuation {
 		// Held back until Session.Idle has written what is pending: some clients miss what
 		// comes just after the continuation.
+		g.idling = true
 		g.idle = &idleState{hungUp: make(chan struct{}), ended: make(chan struct{})}
 		return nil
 	}
