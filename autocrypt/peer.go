@@ -40,8 +40,9 @@ func Effective(date, received time.Time) time.Time {
 	return date
 }
 
-// skip: messages that say nothing about a peer (Level 1, section 2.3).
-func (s Sighting) skip() bool { return s.Report || s.Spam || s.FromCount != 1 }
+// Counts says whether the message tells anything about a peer (Level 1,
+// section 2.3).
+func (s Sighting) Counts() bool { return !s.Report && !s.Spam && s.FromCount == 1 }
 
 // Update returns the peer after a message from it (Level 1, section 2.3).
 func (p Peer) Update(s Sighting) Peer {
@@ -49,7 +50,7 @@ func (p Peer) Update(s Sighting) Peer {
 	if p.Addr == "" {
 		p.Addr = from
 	}
-	if s.skip() || from == "" || from != p.Addr || s.Effective.Before(p.Timestamp) {
+	if !s.Counts() || from == "" || from != p.Addr || s.Effective.Before(p.Timestamp) {
 		return p
 	}
 	if s.Effective.After(p.LastSeen) {

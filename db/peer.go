@@ -17,10 +17,6 @@ const (
 	OriginSecureJoin Origin = "securejoin"
 )
 
-// VerifiedManual is how a key was verified that the user compared. The ways of handshakes are
-// securejoin.HowV3 and the like.
-const VerifiedManual = "manual"
-
 // Trust is what is known of a key under an address.
 type Trust string
 
@@ -62,7 +58,7 @@ type Peer struct {
 	Name         string
 	VerifiedCert pgp.Fingerprint // empty, or the same as Cert
 	VerifiedAt   time.Time
-	VerifiedHow  string
+	VerifiedHow  string // securejoin.HowV3
 	IntroducedBy string // the verified contact that gossiped GossipCert; empty: none did
 	Origin       Origin
 	Policy       string // empty: auto
@@ -118,6 +114,9 @@ const (
 
 // Saw returns the peer after a message from it. The keys of a verified peer do not change.
 func (p Peer) Saw(s autocrypt.Sighting) (Peer, KeyChange) {
+	if !s.Counts() {
+		return p, KeyKept
+	}
 	if p.Verified() && s.Header != nil && s.Header.Cert.Fingerprint() != p.VerifiedCert {
 		fpr := s.Header.Cert.Fingerprint()
 		s.Header = nil

@@ -140,8 +140,3 @@ func (tx *Tx) putCandidates(p Peer) error {
 	}
 	return nil
 }
-
-// DeletePeer forgets an address. ErrNotFound if it is not known.
-func (tx *Tx) DeletePeer(addr string) error {
-	return tx.execOne(`DELETE FROM peer WHERE addr = ?`, addr)
-}

@@ -71,11 +71,9 @@ type Bind struct {
 	JoinID   int64
 }
 
-// How a contact was verified (contacts --json, verified_how).
-const (
-	HowV3     = "securejoin-v3"
-	HowLegacy = "securejoin"
-)
+// HowV3 is how a contact was verified by this handshake (contacts --json,
+// verified_how).
+const HowV3 = "securejoin-v3"
 
 // Note is something to tell the user.
 type Note struct {

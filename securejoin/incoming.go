@@ -94,7 +94,7 @@ func (in Incoming) From() string {
 // and its Message-ID.
 func (in Incoming) Handled() (signer, messageID string) {
 	if in.Signer == "" && in.Proof != nil {
-		return "secret of " + string(in.Proof.Fingerprint), in.MessageID
+		return in.Proof.String(), in.MessageID
 	}
 	return string(in.Signer), in.MessageID
 }

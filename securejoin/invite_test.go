@@ -304,14 +304,3 @@ func TestNewInvite(t *testing.T) {
 		t.Error("made an invite without enough randomness")
 	}
 }
-
-func TestFindInvite(t *testing.T) {
-	t.Parallel()
-	list := []securejoin.Invite{{Auth: "one-token-xx"}, {Auth: auth}}
-	if n := securejoin.FindInvite(list, auth); n != 1 {
-		t.Errorf("found %d", n)
-	}
-	if n := securejoin.FindInvite(list, inv); n != -1 {
-		t.Errorf("found %d", n)
-	}
-}

@@ -3,6 +3,7 @@ package securejoin
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -95,6 +96,9 @@ func (l Link) Proof() Proof { return Proof{l.Fingerprint, l.Auth} }
 
 // Secret is the shared secret itself.
 func (l Link) Secret() string { return l.Proof().Secret() }
+
+// LogValue keeps the AUTH out of logs.
+func (l Link) LogValue() slog.Value { return slog.StringValue(l.Addr + " " + string(l.Fingerprint)) }
 
 // String is the link in its https form, with the parameters in the order and
 // encoding of Delta Chat 2.62.

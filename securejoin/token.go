@@ -53,6 +53,9 @@ type Proof struct {
 // Secret is the shared secret itself.
 func (p Proof) Secret() string { return Secret(p.Fingerprint, p.Auth) }
 
+// String keeps the AUTH out of logs.
+func (p Proof) String() string { return "secret of " + string(p.Fingerprint) }
+
 // same compares secrets in constant time.
 func same(a, b string) bool {
 	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
