@@ -54,7 +54,7 @@ const (
 func ParseAddresses(value string) []Address {
 	var out []Address
 	for _, e := range parseEntries(value) {
-		if e.kind == entryAddress && strings.Contains(e.addr, "@") {
+		if e.kind == entryAddress && isAddr(e.addr) {
 			out = append(out, Address{Name: strings.TrimSpace(DecodeWords(e.name)), Addr: e.addr})
 		}
 	}
@@ -114,6 +114,7 @@ type addressScanner struct {
 }
 
 func parseEntries(s string) []entry {
+	s = joinLines([]byte(s))
 	var a addressScanner
 	for i := 0; i < len(s); {
 		i += a.token(s[i:])
@@ -128,7 +129,7 @@ func parseEntries(s string) []entry {
 // token takes one token off s and gives its length.
 func (a *addressScanner) token(s string) int {
 	switch s[0] {
-	case ' ', '\t', '\r', '\n':
+	case ' ', '\t', '>':
 		return 1
 	case '"':
 		if n := a.quoted(s); n > 0 {
@@ -167,7 +168,7 @@ func (a *addressScanner) token(s string) int {
 }
 
 func wordEnd(s string) int {
-	if n := strings.IndexAny(s, " \t\r\n\"(<,;:"); n >= 0 {
+	if n := strings.IndexAny(s, " \t\"(<>,;:"); n >= 0 {
 		return n
 	}
 	return len(s)
@@ -213,7 +214,7 @@ func (a *addressScanner) finish() {
 	var rest []string
 	found := a.bracketed
 	for _, w := range joinAt(a.words) {
-		if !strings.Contains(w, "@") || strings.HasPrefix(w, `"`) && !strings.Contains(w, `"@`) {
+		if !isAddr(w) {
 			rest = append(rest, w)
 			continue
 		}
@@ -231,7 +232,7 @@ func joinAt(words []string) []string {
 	var out []string
 	var b strings.Builder
 	for i, w := range words {
-		if i > 0 && !strings.HasPrefix(w, "@") && !strings.HasSuffix(words[i-1], "@") {
+		if i > 0 && !meet(words[i-1], w) {
 			out = append(out, b.String())
 			b.Reset()
 		}
@@ -241,6 +242,20 @@ func joinAt(words []string) []string {
 		out = append(out, b.String())
 	}
 	return out
+}
+
+// meet tells whether an "@" stands between two words.
+func meet(a, b string) bool {
+	return (strings.HasSuffix(a, "@") || strings.HasPrefix(b, "@")) && !strings.Contains(a, `"`) && !strings.Contains(b, `"`)
+}
+
+// isAddr tells whether a word is an addr-spec: an "@" inside quotes makes none, and
+// angle brackets, which quotes would allow, stand in no real address.
+func isAddr(w string) bool {
+	if strings.HasPrefix(w, `"`) && !strings.HasPrefix(w[quotedEnd(w):], "@") {
+		return false
+	}
+	return strings.Contains(w, "@") && !strings.ContainsAny(w, "<>")
 }
 
 // phrase joins words to a display name, quotes off.
