@@ -246,6 +246,7 @@ func (a *Account) prepare(ctx context.Context) error {
 		Log:          a.log,
 		PollInterval: a.options.PollInterval,
 		Note:         func(tx *db.Tx, subject, text string) error { return a.leave(tx, note{subject, text}) },
+		Contains:     message.Contains,
 		Now:          a.options.Now,
 	})
 	return err

@@ -57,6 +57,9 @@ func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, 
 	a := g.a
 	root := message.Parse(m.Raw)
 	mail := &arrival{Arrival: m, root: root, outer: root.Header}
+	if ruling, ok, err := a.savedByProvider(ctx, mail); ok || err != nil {
+		return ruling, err
+	}
 	ciphertext, form, ok := pgp.SplitEncrypted(m.Raw, root)
 	switch {
 	case ok:

@@ -44,12 +44,11 @@ func newNoteID() string { return newBoundary() + "@mailbridge.invalid" }
 // leave puts a note into Bridge, in the transaction of what it tells.
 func (a *Account) leave(tx *db.Tx, n note) error {
 	now := a.now()
-	_, _, err := a.mirror.Add(tx, mirror.Local{
+	_, err := a.mirror.Add(tx, mirror.Local{
 		Mailbox: mailbox.Bridge,
+		Kind:    mirror.Note,
 		View:    n.bytes(a.settings.Address, now),
 		Date:    now,
-		Visible: true,
-		Kind:    db.KindNote,
 	})
 	return err
 }

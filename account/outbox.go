@@ -224,6 +224,9 @@ func (o *outbox) settleUnknown(tx *db.Tx, m db.Outgoing) error {
 	if err := tx.SettleOutgoing(m.ID, db.Unknown, time.Time{}, o.a.now()); err != nil {
 		return err
 	}
+	if err := o.a.settleSent(tx, m, db.Unknown); err != nil {
+		return err
+	}
 	return o.a.leave(tx, note{
 		subject: "It is not known whether a message was sent",
 		text: fmt.Sprintf("The connection to your provider was lost just when a message to %s was handed over. "+
@@ -246,10 +249,8 @@ func (o *outbox) finish(tx *db.Tx, m db.Outgoing, refused []db.OutgoingRecipient
 	if m.Kind == db.OutHandshake {
 		return nil
 	}
-	if state == db.Refused && m.SentRow != 0 {
-		if err := o.a.dropSent(tx, m); err != nil {
-			return err
-		}
+	if err := o.a.settleSent(tx, m, state); err != nil {
+		return err
 	}
 	for _, r := range refused {
 		if err := o.a.leave(tx, refusedNote(m, r)); err != nil {

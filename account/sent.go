@@ -24,11 +24,19 @@ const (
 // sentWindow is how long after the submission an APPEND is taken for the client's own copy of it.
 const sentWindow = 24 * time.Hour
 
-// uploadSent lets the sender's own copy go up, now that the message has left: at once where
-// the provider is known to save nothing by itself.
-func (a *Account) uploadSent(tx *db.Tx, m db.Outgoing) error {
+// settleSent decides about the sender's own copy once a message is settled. After a refusal
+// it goes away, unless another copy of the message went out or may yet; else it may go up,
+// at once where the provider is known to save nothing by itself.
+func (a *Account) settleSent(tx *db.Tx, m db.Outgoing, state db.OutboxState) error {
 	if m.SentRow == 0 {
 		return nil
+	}
+	if state == db.Refused {
+		alive, err := tx.OutboxAlive(m.SentRow)
+		if err != nil || alive {
+			return err
+		}
+		return a.mirror.Drop(tx, m.SentRow)
 	}
 	saves, err := tx.Setting(settingProviderSaves)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
@@ -41,14 +49,56 @@ func (a *Account) uploadSent(tx *db.Tx, m db.Outgoing) error {
 	return a.mirror.Upload(tx, m.SentRow, at)
 }
 
-// dropSent takes the sender's own copy away after a refusal, unless another copy of the
-// message went out or may yet.
-func (a *Account) dropSent(tx *db.Tx, m db.Outgoing) error {
-	alive, err := tx.OutboxAlive(m.SentRow)
-	if err != nil || alive {
+// savedByProvider recognises a copy of what was just submitted that the provider has put into
+// Sent by itself. It is the row that we have, it proves that the message was sent, and
+// nothing more goes up.
+func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Ruling, bool, error) {
+	ids := message.ParseMessageIDs(m.outer.Get("Message-ID"))
+	// Exchange gives the message another Message-ID and keeps the first.
+	ids = append(ids, message.ParseMessageIDs(m.outer.Get("X-Microsoft-Original-Message-ID"))...)
+	if m.Mailbox.Use != mailbox.UseSent || m.Old || !a.own(soleAddress(m.outer.Get("From"))) {
+		return mirror.Ruling{}, false, nil
+	}
+	var found db.Outgoing
+	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
+		for _, id := range ids {
+			found, err = tx.OutgoingByMessageID(id, a.now().Add(-sentWindow))
+			if !errors.Is(err, db.ErrNotFound) {
+				return err
+			}
+		}
+		return db.ErrNotFound
+	})
+	if errors.Is(err, db.ErrNotFound) {
+		return mirror.Ruling{}, false, nil
+	}
+	return mirror.Ruling{
+		Verdict: mirror.Hide,
+		Kind:    mirror.Sealed,
+		Same:    found.SentRow,
+		Apply: func(tx *db.Tx, _ int64) error {
+			if found.State == db.Unknown {
+				if err := tx.SettleOutgoing(found.ID, db.Sent, time.Time{}, a.now()); err != nil {
+					return err
+				}
+			}
+			return tx.SetSetting(settingProviderSaves, []byte(savesYes))
+		},
+	}, err == nil, err
+}
+
+// learnSaves concludes that the provider saves nothing by itself, once the first mail has
+// been out long enough.
+func (a *Account) learnSaves(tx *db.Tx) error {
+	known, err := tx.HasSetting(settingProviderSaves)
+	if err != nil || known {
 		return err
 	}
-	return a.mirror.Drop(tx, m.SentRow)
+	out, err := tx.AnySentBefore(a.now().Add(-learnWait))
+	if err != nil || !out {
+		return err
+	}
+	return tx.SetSetting(settingProviderSaves, []byte(savesNo))
 }
 
 // showSent gives a UID to Sent copies of mail that went out a while ago and that no client
@@ -56,6 +106,9 @@ func (a *Account) dropSent(tx *db.Tx, m db.Outgoing) error {
 func (a *Account) showSent(ctx context.Context) (time.Time, error) {
 	var next time.Time
 	err := a.db.Update(ctx, func(tx *db.Tx) error {
+		if err := a.learnSaves(tx); err != nil {
+			return err
+		}
 		waiting, err := tx.HiddenSent(a.now())
 		if err != nil {
 			return err

@@ -226,3 +226,10 @@ func (tx *Tx) AnyOpened(messageIDs []string) (bool, error) {
 	}
 	return false, nil
 }
+
+// AnySentBefore reports whether some mail was accepted by the provider no later than t.
+func (tx *Tx) AnySentBefore(t time.Time) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT count(*) FROM outbox WHERE kind = 'mail' AND state = 'sent' AND sent_at <= ?`, t.Unix()).Scan(&n)
+	return n > 0, err
+}
