@@ -315,9 +315,32 @@ func (m *Mirror) fetchBatch(ctx context.Context, rows []db.Message) error {
 	return nil
 }
 
-// SearchUpstream asks the provider which of uids hold text. It gives those that do, and those
+// SearchText gives those of uids whose field holds text, compared without case: the provider
+// looks through what it has in the clear, Options.Contains through what is served from here.
+func (m *Mirror) SearchText(ctx context.Context, id mailbox.ID, uids []mailbox.UID, field mailbox.Field, text string) ([]mailbox.UID, error) {
+	found, rest, err := m.searchUpstream(ctx, id, uids, field, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, uid := range rest {
+		served, _, err := m.Bytes(ctx, id, uid)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if m.opts.Contains(served, text, field == mailbox.FieldBody) {
+			found = append(found, uid)
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// searchUpstream asks the provider which of uids hold text. It gives those that do, and those
 // that the provider cannot be asked about, because what is served is not what it has.
-func (m *Mirror) SearchUpstream(ctx context.Context, id mailbox.ID, uids []mailbox.UID, field mailbox.Field, text string) (found, rest []mailbox.UID, err error) {
+func (m *Mirror) searchUpstream(ctx context.Context, id mailbox.ID, uids []mailbox.UID, field mailbox.Field, text string) (found, rest []mailbox.UID, err error) {
 	type key struct {
 		box      mailbox.ID
 		validity uint32
@@ -357,6 +380,5 @@ func (m *Mirror) SearchUpstream(ctx context.Context, id mailbox.ID, uids []mailb
 			return nil, nil, refusal(err)
 		}
 	}
-	slices.Sort(found)
 	return found, rest, nil
 }

@@ -3,6 +3,7 @@
 package mirror
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,9 @@ type Options struct {
 	// Note tells the user something in the mailbox Bridge; it may use tx, in which the change
 	// that is told is made. Nil: only the log tells it.
 	Note func(tx *db.Tx, subject, text string) error
+	// Contains reports whether a message holds text (in its body alone, or anywhere), compared
+	// without case and decoded. Nil: the bytes are compared as they are.
+	Contains func(msg []byte, text string, bodyOnly bool) bool
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -215,6 +219,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = defaultCache
+	}
+	if o.Contains == nil {
+		o.Contains = func(msg []byte, text string, _ bool) bool { return bytes.Contains(msg, []byte(text)) }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

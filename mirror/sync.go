@@ -103,7 +103,11 @@ func (s *session) enlist(ctx context.Context, box db.Mailbox, sel upstream.Selec
 	defer s.m.setSyncing(false)
 	var entries []entry
 	err := s.conn.Index(ctx, 1, IndexFields, func(sum upstream.Summary) error {
-		entries = append(entries, s.m.entry(sum))
+		e := s.m.entry(sum)
+		// What came after the account was added is looked at as an arrival, even if this list is
+		// the first to show it: these few header fields do not tell all that it may.
+		e.candidate = e.candidate || !s.m.isOld(sum.InternalDate)
+		entries = append(entries, e)
 		if len(entries)%progressEvery == 0 {
 			s.m.reportProgress(box.ID, fmt.Sprintf("Reading the list of %s: %d of %d messages.", box.Name, len(entries), sel.Messages))
 		}
