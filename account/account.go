@@ -267,7 +267,7 @@ func (a *Account) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var parts sync.WaitGroup
-	for _, part := range []func(context.Context) error{a.mirror.Run, a.outbox.run} {
+	for _, part := range []func(context.Context) error{a.mirror.Run, a.outbox.run, a.keepHouse} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil && ctx.Err() == nil {
 				cancel(err)

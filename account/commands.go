@@ -104,13 +104,13 @@ func (a *Account) Join(ctx context.Context, text string, replace bool) (Join, er
 	}
 	var j securejoin.Join
 	err = a.db.Update(ctx, func(tx *db.Tx) error {
-		known, err := tx.JoinOf(link)
-		if err == nil && !replace {
+		known, again, err := a.joinedBefore(tx, link)
+		if err != nil {
+			return err
+		}
+		if again && !replace {
 			j = known // joining twice is once
 			return nil
-		}
-		if err != nil && !errors.Is(err, db.ErrNotFound) {
-			return err
 		}
 		j, err = a.startJoin(tx, link, replace)
 		return err
@@ -126,6 +126,20 @@ func (a *Account) Join(ctx context.Context, text string, replace bool) (Join, er
 	}
 	a.outbox.kick()
 	return describeJoin(j), nil
+}
+
+// joinedBefore finds a join of the same invite that waits, or that is done and still holds:
+// a contact that was reset since may be joined again.
+func (a *Account) joinedBefore(tx *db.Tx, link securejoin.Link) (securejoin.Join, bool, error) {
+	j, err := tx.JoinOf(link)
+	if errors.Is(err, db.ErrNotFound) {
+		return j, false, nil
+	}
+	if err != nil || j.Pending() || j.Claim {
+		return j, err == nil, err
+	}
+	h, err := a.holder(tx, j.Addr)
+	return j, h.fingerprint == link.Fingerprint, err
 }
 
 // startJoin is Join's transaction.

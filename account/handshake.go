@@ -250,38 +250,18 @@ func handshakeNote(n securejoin.Note) note {
 			"Nothing is encrypted to the new key until you accept it:\n\n  bridge contact accept %s %s\n\nKnown key:\n%s\nNew key:\n%s",
 			n.Addr, n.Addr, n.Key, n.Holder, n.Key)}
 	case securejoin.NoteRevoked, securejoin.NoteExpired, securejoin.NoteUsed:
-		return note{"A join was refused: " + n.Addr, fmt.Sprintf("%s tried to join by an invite that has ended (%s on %s).", n.Addr, endOf(n.Kind), n.At.Format(time.DateOnly))}
+		return note{"A join was refused: " + n.Addr, fmt.Sprintf("%s tried to join by an invite that %s on %s.", n.Addr, endOf(n), n.At.Format(time.DateOnly))}
 	default:
 		return note{"A join has failed: " + n.Addr, fmt.Sprintf("The invite of %s could not be joined: %s.", n.Addr, n.Reason)}
 	}
 }
 
-func endOf(k securejoin.NoteKind) string {
-	switch k {
+func endOf(n securejoin.Note) string {
+	switch n.Kind {
 	case securejoin.NoteRevoked:
-		return "revoked"
+		return "was revoked"
 	case securejoin.NoteExpired:
 		return "expired"
 	}
-	return "used"
-}
-
-// tickJoins repeats or fails the joins that wait too long.
-func (a *Account) tickJoins(ctx context.Context) error {
-	return a.db.Update(ctx, func(tx *db.Tx) error {
-		joins, err := tx.PendingJoins()
-		if err != nil {
-			return err
-		}
-		for _, j := range joins {
-			next, effects := j.Tick(a.now())
-			if len(effects) == 0 {
-				continue
-			}
-			if err := errors.Join(a.putJoin(tx, next), a.carryOut(tx, effects)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return "was used up by " + n.UsedBy
 }

@@ -321,13 +321,11 @@ func (a *Account) locked(m *arrival) mirror.Ruling {
 func (a *Account) proofs(ctx context.Context) ([]securejoin.Proof, error) {
 	var list []securejoin.Proof
 	err := a.db.View(ctx, func(tx *db.Tx) error {
-		joins, err := tx.PendingJoins()
+		joins, err := tx.JoinSecrets()
 		if err != nil {
 			return err
 		}
-		for _, j := range joins {
-			list = append(list, securejoin.Proof{Fingerprint: j.Link.Fingerprint, Auth: j.Link.Auth})
-		}
+		list = append(list, joins...)
 		secrets, err := tx.InviteSecrets(a.now())
 		for _, s := range secrets {
 			list = append(list, securejoin.Proof{Fingerprint: a.key.Fingerprint(), Auth: s.Auth})

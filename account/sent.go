@@ -113,7 +113,11 @@ func (a *Account) showSent(ctx context.Context) (time.Time, error) {
 		if err != nil {
 			return err
 		}
+		shown := map[int64]bool{} // the copies for Bcc recipients share one row
 		for _, m := range waiting {
+			if shown[m.SentRow] {
+				continue
+			}
 			due := m.SentAt.Add(a.options.sentGrace())
 			if due.After(a.now()) {
 				if next.IsZero() || due.Before(next) {
@@ -124,6 +128,7 @@ func (a *Account) showSent(ctx context.Context) (time.Time, error) {
 			if _, err := a.mirror.Show(tx, m.SentRow, nil, mailbox.NewFlags(mailbox.Seen), m.SentAt); err != nil {
 				return err
 			}
+			shown[m.SentRow] = true
 		}
 		return nil
 	})

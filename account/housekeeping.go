@@ -1,0 +1,57 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mailbridge/db"
+	"mailbridge/securejoin"
+)
+
+const (
+	// houseEvery is how often joins that wait are looked at; their times are hours and days.
+	houseEvery = time.Minute
+	// handledFor is how long a handshake message is remembered, so that a copy of it that
+	// turns up again changes nothing. No provider keeps mail in a queue for longer.
+	handledFor = 400 * 24 * time.Hour
+)
+
+// keepHouse repeats or fails joins that wait too long, and forgets what has outlived its use.
+func (a *Account) keepHouse(ctx context.Context) error {
+	ticker := time.NewTicker(houseEvery)
+	defer ticker.Stop()
+	for {
+		if err := a.db.Update(ctx, a.tidy); err != nil && ctx.Err() == nil {
+			a.log.Error("housekeeping failed", "error", err) // a full disk may have room later
+		}
+		a.outbox.kick()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+func (a *Account) tidy(tx *db.Tx) error {
+	now := a.now()
+	joins, err := tx.PendingJoins()
+	if err != nil {
+		return err
+	}
+	for _, j := range joins {
+		next, effects := j.Tick(now)
+		if len(effects) == 0 {
+			continue
+		}
+		if err := errors.Join(a.putJoin(tx, next), a.carryOut(tx, effects)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		tx.PruneInvites(now.Add(-securejoin.Tombstone)),
+		tx.PruneJoins(now.Add(-securejoin.Tombstone)),
+		tx.PruneHandled(now.Add(-handledFor)),
+	)
+}
