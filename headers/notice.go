@@ -14,29 +14,22 @@ const Damaged NoticeKind = iota
 
 // notices are the texts. They are part of the bytes that clients have cached: a changed
 // text is a new kind.
-var notices = map[NoticeKind]struct {
-	text    string
-	warning string
-}{
-	Damaged: {
-		text: "This encrypted message was damaged or changed on its way, so nothing of it is\r\n" +
-			"shown. It is attached as it came. Ask the sender to send it again.\r\n",
-		warning: "damaged",
-	},
+var notices = map[NoticeKind]string{
+	Damaged: "This encrypted message was damaged or changed on its way, so nothing of it is\r\n" +
+		"shown. It is attached as it came. Ask the sender to send it again.\r\n",
 }
 
 // Notice gives what is served instead of a message that must not be shown: a text that
 // says so, with the original attached as octets, so that no client tries to open it. It
-// holds not one byte of plaintext.
+// holds not one byte of plaintext. SignedPrefix goes in front of it.
 func Notice(outer message.Header, original []byte, kind NoticeKind) []byte {
-	n := notices[kind]
-	s := Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{n.warning}}
-	bound := boundary(original, []byte(n.text))
-	h := shownOutside(outer, s)
+	text := notices[kind]
+	bound := boundary(original, []byte(text))
+	h := shownOutside(outer)
 	h.Add(message.NewField("MIME-Version", "1.0"))
 	h.Add(message.NewField("Content-Type", `multipart/mixed; boundary="`+bound+`"`))
 	var b strings.Builder
-	b.WriteString("--" + bound + "\r\nContent-Type: text/plain; charset=\"us-ascii\"\r\n\r\n" + n.text)
+	b.WriteString("--" + bound + "\r\nContent-Type: text/plain; charset=\"us-ascii\"\r\n\r\n" + text)
 	b.WriteString("\r\n--" + bound + "\r\nContent-Type: application/octet-stream\r\n" +
 		"Content-Disposition: attachment; filename=\"original.eml\"\r\nContent-Transfer-Encoding: base64\r\n\r\n")
 	b.Write(encodeBase64(original))
@@ -45,9 +38,8 @@ func Notice(outer message.Header, original []byte, kind NoticeKind) []byte {
 }
 
 // shownOutside gives the outer header of a message whose inside has no say.
-func shownOutside(outer message.Header, s Security) message.Header {
+func shownOutside(outer message.Header) message.Header {
 	var h message.Header
-	h.Add(s.field())
 	for _, f := range outer.Fields {
 		if fromOutside(f.Name) {
 			h.Add(tidy(f))
@@ -74,7 +66,8 @@ func Errant(msg []byte, root *message.Part, payload []byte, s Security) []byte {
 	}
 	// A boundary of our own: the sender's could stand inside the decrypted content.
 	bound := boundary(contents...)
-	h := shownOutside(root.Header, s)
+	h := shownOutside(root.Header)
+	h.Prepend(s.field())
 	h.Add(message.NewField("MIME-Version", "1.0"))
 	h.Add(message.NewField("Content-Type", `multipart/mixed; boundary="`+bound+`"`))
 	var b strings.Builder

@@ -3,7 +3,6 @@ package headers
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -333,8 +332,8 @@ func FuzzProtect(f *testing.F) {
 				t.Errorf("outer field %q", f.Raw)
 			}
 		}
-		if fmt.Sprint(View(m, payload, nil)) != fmt.Sprint(View(m, payload, nil)) {
-			t.Error("view is not deterministic")
+		if view := View(m, payload, nil); bytes.Contains(view, []byte("\nHP-Outer:")) {
+			t.Errorf("view:\n%s", view)
 		}
 	})
 }

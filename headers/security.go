@@ -90,8 +90,9 @@ func (s Security) field() message.Field {
 	return message.RawField([]byte(SecurityName + ": " + s.String() + "\r\n"))
 }
 
-// SignedPrefix gives what is served in front of a signed message that was not encrypted.
-// It precedes the header block, which no signature covers (RFC 3156, section 5).
+// SignedPrefix gives what is served in front of a message that stays as it is, as one that
+// was signed and not encrypted does. It precedes the header block, which no signature
+// covers (RFC 3156, section 5).
 func SignedPrefix(s Security) []byte { return s.field().Raw }
 
 // NeutraliseForged changes the first letter of each field name of ours in the header of a

@@ -96,13 +96,6 @@ func IsAnswer(h message.Header) bool {
 	return h.Has("In-Reply-To") || h.Has("References") || h.Has(nameForwarded)
 }
 
-// IsReport tells whether a message is a delivery or disposition report, which Autocrypt
-// does not look at.
-func IsReport(h message.Header) bool {
-	mediaType, _ := message.ContentType(h.Get("Content-Type"))
-	return mediaType == "multipart/report"
-}
-
 // SubmitOptions says what is added to a message that is sent in the clear.
 type SubmitOptions struct {
 	Autocrypt string    // the value; empty: none is added

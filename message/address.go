@@ -28,12 +28,6 @@ func (a Address) String() string {
 	return name + " " + addr
 }
 
-// Domain gives what stands after the last "@".
-func (a Address) Domain() string {
-	_, domain := splitAddr(a.Addr)
-	return domain
-}
-
 // A Mailbox is an address as ENVELOPE has it (RFC 3501, section 7.4.2): nothing decoded.
 // A group starts with a Mailbox that has no Host and ends with an empty one.
 type Mailbox struct {

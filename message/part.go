@@ -47,14 +47,6 @@ func (p *Part) HeaderBytes(b []byte) []byte { return b[p.Start:p.BodyStart] }
 // part was found.
 func (p *Part) IsMultipart() bool { return strings.HasPrefix(p.MediaType, "multipart/") }
 
-// Filename gives the name that the sender chose for the part, or "".
-func (p *Part) Filename() string {
-	if n := p.DispositionParams["filename"]; n != "" {
-		return n
-	}
-	return p.Params["name"]
-}
-
 // Find gives the part with an IMAP part number (RFC 3501, section 6.4.5), or nil. The
 // receiver is a message; without numbers it is found itself.
 func (p *Part) Find(path ...int) *Part {
