@@ -13,6 +13,7 @@ import (
 type listener struct {
 	net.Listener
 	server *Server
+	once   sync.Once
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -30,6 +31,12 @@ func (l *listener) Accept() (net.Conn, error) {
 		_, _ = io.WriteString(raw, "421 4.3.2 Too many connections\r\n")
 		_ = raw.Close()
 	}
+}
+
+// Close may be called by go-smtp and by Server.serve.
+func (l *listener) Close() (err error) {
+	l.once.Do(func() { err = l.Listener.Close() })
+	return err
 }
 
 // conn is a client's connection, below TLS. Its deadlines roll: go-smtp's own would

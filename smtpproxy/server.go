@@ -119,7 +119,8 @@ func New(backend Backend, o Options) *Server {
 
 // Serve serves SMTP with STARTTLS until Close, and then returns nil.
 func (s *Server) Serve(ln net.Listener) error {
-	return s.smtp.Serve(&listener{Listener: ln, server: s})
+	l := &listener{Listener: ln, server: s}
+	return s.serve(l, l)
 }
 
 // ServeTLS serves SMTP over implicit TLS (RFC 8314) until Close, and then returns nil.
@@ -127,7 +128,19 @@ func (s *Server) ServeTLS(ln net.Listener) error {
 	if s.opts.TLS == nil {
 		return fmt.Errorf("smtpproxy: no certificate for TLS")
 	}
-	return s.smtp.Serve(tls.NewListener(&listener{Listener: ln, server: s}, s.opts.TLS))
+	l := &listener{Listener: ln, server: s}
+	return s.serve(l, tls.NewListener(l, s.opts.TLS))
+}
+
+// serve closes the listener itself: go-smtp forgets one that comes after its Close.
+func (s *Server) serve(ln *listener, wrapped net.Listener) error {
+	stop := context.AfterFunc(s.ctx, func() { _ = ln.Close() })
+	defer stop()
+	err := s.smtp.Serve(wrapped)
+	if s.ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Close ends the context of every Submit, gives the replies a moment to reach the

@@ -174,4 +174,3 @@ func opened(raw []byte) bool {
 	}
 	return false
 }
-

@@ -133,6 +133,7 @@ func (n *network) close() error {
 	n.stopListening()
 	n.mu.Unlock()
 	n.cut()
+	_, _ = n.imapIn.Close(), n.smtpIn.Close() // a server that was not serving yet does not close them
 	err := errors.Join(n.imap.Close(), n.smtp.Close())
 	n.wg.Wait()
 	return err

@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+	"go.uber.org/goleak"
 
 	"mailbridge/internal/provider"
 )
@@ -19,6 +20,8 @@ const (
 	alice = "alice@example.org"
 	bob   = "bob@example.org"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newProvider(t *testing.T, opts provider.Options) *provider.Provider {
 	t.Helper()

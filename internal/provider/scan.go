@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -13,6 +14,7 @@ type scanner struct {
 	alarm *alarm
 	mu    sync.Mutex
 	user  string
+	found map[string]bool // words; each is reported once for each connection
 
 	raw  []byte // in lower case
 	flat []byte // without white space, for base64 in lines
@@ -23,7 +25,7 @@ type scanner struct {
 // excerptSize is how much around a word a Violation shows.
 const excerptSize = 60
 
-func (a *alarm) scanner() *scanner { return &scanner{alarm: a} }
+func (a *alarm) scanner() *scanner { return &scanner{alarm: a, found: make(map[string]bool)} }
 
 // name says who is logged in on the connection.
 func (s *scanner) name(addr string) {
@@ -46,24 +48,28 @@ func (s *scanner) write(b []byte) {
 	s.flat = append(s.flat, dropSpace(b)...)
 	s.text = append(s.text, lower(s.qp.decode(b))...)
 	for _, w := range words {
-		s.look(w.word, "as it is", s.raw, w.folded)
-		s.look(w.word, "in quoted-printable", s.text, w.folded)
-		for _, form := range w.base64 {
-			s.look(w.word, "in base64", s.flat, form)
+		if !s.found[w.word] && s.look(w) {
+			s.found[w.word] = true
 		}
 	}
 	s.raw, s.flat, s.text = tail(s.raw, keep), tail(s.flat, keep), tail(s.text, keep)
 }
 
-func (s *scanner) look(word, form string, in, pattern []byte) {
+func (s *scanner) look(w watched) bool {
+	if s.report(w.word, "as it is", s.raw, w.folded) || s.report(w.word, "in quoted-printable", s.text, w.folded) {
+		return true
+	}
+	return slices.ContainsFunc(w.base64, func(form []byte) bool { return s.report(w.word, "in base64", s.flat, form) })
+}
+
+func (s *scanner) report(word, form string, in, pattern []byte) bool {
 	i := bytes.Index(in, pattern)
 	if i < 0 {
-		return
+		return false
 	}
 	excerpt := in[max(0, i-excerptSize/2):min(len(in), i+len(pattern)+excerptSize/2)]
 	s.alarm.raise(s.user, RuleWord, fmt.Sprintf("%q %s: %q", word, form, excerpt))
-	// Not to be found again in what is kept.
-	clear(in[i : i+len(pattern)])
+	return true
 }
 
 // tail copies the end of b, so that what came before is let go.
