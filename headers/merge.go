@@ -72,7 +72,8 @@ func Merge(o Opened) Merged {
 		}
 	}
 	for _, f := range inner.Fields {
-		if structural(f.Name) || m.Protected && fromInside(f.Name) {
+		// Of two structural fields the first counts, here as in package message.
+		if structural(f.Name) && !m.Header.Has(f.Name) || m.Protected && fromInside(f.Name) {
 			m.Header.Add(tidy(f))
 		}
 	}

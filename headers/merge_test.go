@@ -263,6 +263,15 @@ func TestViewTidies(t *testing.T) {
 	}
 }
 
+// Two clients must not take two structures for the same bytes.
+func TestViewHasOneContentType(t *testing.T) {
+	t.Parallel()
+	got := viewOf(open("From: anna@example.org\nContent-Type: text/plain; hp=cipher\ncontent-type: multipart/mixed; boundary=b\n\nhi"))
+	if strings.Contains(got, "multipart") {
+		t.Errorf("view:\n%s", got)
+	}
+}
+
 func TestExchangeMessageID(t *testing.T) {
 	t.Parallel()
 	o := open("From: anna@example.org\nContent-Type: text/plain; hp=cipher\n\nhi")
