@@ -116,7 +116,7 @@ func parseFetchItems(s string) ([]fetchItem, *refusal) {
 func parseFetchItem(p *parser) (fetchItem, bool) {
 	name := p.word()
 	if item, ok := simpleItems[name]; ok {
-		item.name = name
+		item.name = strings.TrimSuffix(name, ".PEEK")
 		return item, true
 	}
 	if name != "BODY" && name != "BODY.PEEK" {

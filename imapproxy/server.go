@@ -101,9 +101,11 @@ func (s *Server) ServeTLS(ln net.Listener) error {
 	return s.imap.Serve(&listener{Listener: ln, server: s, tls: true})
 }
 
-// Close ends all listeners and connections and waits until every session has ended.
+// Close ends all listeners and connections and waits until every session has ended. A
+// second Close does nothing more.
 func (s *Server) Close() error {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	guards := slices.Collect(maps.Keys(s.guards))
 	s.mu.Unlock()
@@ -111,7 +113,10 @@ func (s *Server) Close() error {
 		g.hangUp("mailbridge is stopping")
 	}
 	s.cancel()
-	err := s.imap.Close()
+	var err error
+	if !again {
+		err = s.imap.Close()
+	}
 	s.sessions.Wait()
 	return err
 }
