@@ -67,7 +67,8 @@ func (c *Conn) login(ctx context.Context, e Endpoint, username, password string)
 			return err
 		}
 		if c.client.State() != imap.ConnStateNotAuthenticated {
-			return errProtocol // PREAUTH: whose mail would that be?
+			// PREAUTH: whose mail would that be?
+			return &Error{Class: Permanent, Reason: ReasonProtocol, Op: "connect", Text: "the provider lets anybody in without a login"}
 		}
 		if c.client.Caps() == nil {
 			return errProtocol
@@ -254,6 +255,9 @@ func (c *Conn) classify(op string, changes bool, err error) error {
 
 // misunderstood reports whether a connection ended because of what was said on it.
 func (c *Conn) misunderstood(err error) bool {
+	if errors.Is(err, errProtocol) {
+		return true
+	}
 	if c.cause() != nil {
 		return false
 	}
@@ -281,6 +285,9 @@ var temporaryCodes = map[imap.ResponseCode]bool{
 }
 
 func refusal(op string, refused *imap.Error) *Error {
+	if refused.Type == imap.StatusResponseTypeBye { // instead of a greeting
+		return lost(op, Temporary, errors.New(refused.Text))
+	}
 	class := Permanent
 	if temporaryCodes[refused.Code] {
 		class = Temporary

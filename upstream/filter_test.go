@@ -42,7 +42,7 @@ func TestFilter(t *testing.T) {
 		{name: "conditions", in: "* OK [ALERT] Hello {5}\nT1 OK done\nT2 NO [AUTHENTICATIONFAILED] no\nT3 BAD\n* BYE see you\n",
 			out: "* OK [ALERT] Hello {5}\nT1 OK done\nT2 NO [AUTHENTICATIONFAILED] no\nT3 BAD\n* BYE see you\n"},
 		{name: "codes with arguments", in: "* OK [UNSEEN 3] x\n* OK [BADCHARSET (\"a]b\" c)] x\n* OK [X-(] x\n* OK [PERMANENTFLAGS (\\* a]b \\Seen)] x\n* OK [UIDNEXT -1] x\n* OK [HIGHESTMODSEQ -1] x\n* OK [UIDNEXT 7] x\n",
-			out: "* OK [UNSEEN] x\n* OK [BADCHARSET] x\n* OK [X-(] x\n* OK [PERMANENTFLAGS (\\* \\Seen)] x\n* OK x\n* OK x\n* OK [UIDNEXT 7] x\n"},
+			out: "* OK [UNSEEN] x\n* OK [BADCHARSET] x\n* OK X-(] x\n* OK [PERMANENTFLAGS (\\* \\Seen)] x\n* OK x\n* OK x\n* OK [UIDNEXT 7] x\n"},
 		{name: "copies", in: "T1 OK [COPYUID 1  ] x\nT2 OK [COPYUID 1 5,3 10:11] x\nT3 OK [COPYUID 1 1:4294967295 1:4294967295] x\nT4 OK [APPENDUID 1 2] x\n",
 			out: "T1 OK x\nT2 OK x\nT3 OK x\nT4 OK x\n"},
 		{name: "control characters", in: "* NO a\x00b\tc\x01\n", out: "* NO a b c\n"},
