@@ -143,6 +143,25 @@ func (a *app) account() (string, error) {
 	}
 }
 
+// input reads from the person. An interrupt ends it, which a blocked read would not notice.
+func (a *app) input(read func() (string, error)) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-a.ctx.Done():
+		return "", a.ctx.Err()
+	}
+}
+
 // connection runs commands, and must be closed afterwards.
 type connection struct {
 	web.Caller

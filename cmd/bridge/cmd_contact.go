@@ -118,11 +118,11 @@ func (c *joinCmd) outcome(a *app, j account.Join, service bool) error {
 	}
 	who := clean(j.Address)
 	switch {
-	case j.State == "failed":
+	case j.State == account.JoinFailed:
 		return refuse(exitProtocol, "the handshake with %s failed: %s", who, j.Reason)
-	case j.State == "claim":
+	case j.State == account.JoinClaim:
 		return refuse(exitData, "%s has another key already; the key of the link, %s, is kept as a candidate\nrun bridge join --replace LINK if you know that the link is theirs", who, j.Fingerprint)
-	case j.State == "completed":
+	case j.State == account.JoinCompleted:
 		say("%s is verified: %s", who, groups(string(j.Fingerprint)))
 	case service:
 		say("The handshake with %s runs; bridge contacts shows when it is done.", who)
@@ -140,11 +140,13 @@ func (c *joinCmd) link(a *app) (string, error) {
 		}
 		return c.Link, nil
 	}
-	scanner := bufio.NewScanner(io.LimitReader(a.stdin, maxLink))
-	for scanner.Scan() {
-		if line := strings.TrimSpace(scanner.Text()); line != "" {
-			return line, nil
+	return a.input(func() (string, error) {
+		scanner := bufio.NewScanner(io.LimitReader(a.stdin, maxLink))
+		for scanner.Scan() {
+			if line := strings.TrimSpace(scanner.Text()); line != "" {
+				return line, nil
+			}
 		}
-	}
-	return "", refuse(exitNoInput, "there is no link on stdin")
+		return "", refuse(exitNoInput, "there is no link on stdin")
+	})
 }

@@ -41,7 +41,7 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	s, err := startServer(serverOptions{dirs: d, listen: listen, log: log, make: accountMaker(), only: a.grammar.Account})
+	s, err := startServer(a.ctx, serverOptions{dirs: d, listen: listen, log: log, make: accountMaker(), only: a.grammar.Account})
 	if err != nil {
 		return err
 	}
@@ -86,11 +86,8 @@ type server struct {
 
 // startServer takes the home, binds every port and starts the accounts. What fails on the
 // way undoes what was done.
-func startServer(o serverOptions) (*server, error) {
-	lock, err := o.dirs.lock()
-	if errors.Is(err, errBusy) {
-		return nil, refuse(exitUnavailable, "another bridge uses %s already\nsee bridge status", o.dirs.state)
-	}
+func startServer(ctx context.Context, o serverOptions) (*server, error) {
+	lock, err := o.dirs.serviceLock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -194,15 +191,4 @@ func (s *server) close() error {
 		errs = append(errs, os.Remove(s.note))
 	}
 	return errors.Join(append(errs, s.lock.Unlock())...)
-}
-
-// waitReady is waitSettled for those who need every account.
-func (s *server) waitReady(ctx context.Context) error {
-	s.bridge.accounts.waitSettled(ctx)
-	for _, slot := range s.bridge.accounts.list() {
-		if _, err := slot.get(); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
 }

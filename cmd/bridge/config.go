@@ -48,26 +48,23 @@ func readConfig(path string) (config, error) {
 	if len(b) > maxConfig {
 		return config{}, refuse(exitConfig, "%s is larger than %d octets", path, maxConfig)
 	}
-	c, line, err := parseConfig(string(b))
+	c, err := parseConfig(string(b))
 	if err != nil {
-		return config{}, refuse(exitConfig, "%s: line %d: %v", path, line, err)
+		return config{}, refuse(exitConfig, "%s: %v", path, err)
 	}
 	return c, nil
 }
 
-// parseConfig gives the number of the line an error is about.
-func parseConfig(text string) (c config, line int, err error) {
+// parseConfig gives errors that begin with the number of the line.
+func parseConfig(text string) (c config, err error) {
 	md, err := toml.Decode(text, &c)
-	if parse, ok := errors.AsType[toml.ParseError](err); ok {
-		return c, parse.Position.Line, errors.New(parse.Message)
-	}
 	if err != nil {
-		return c, 1, err
+		return c, errors.New(strings.TrimPrefix(err.Error(), "toml: "))
 	}
 	if unknown := md.Undecoded(); len(unknown) > 0 {
-		return c, lineOf(text, unknown[0]), fmt.Errorf("unknown key %q", unknown[0].String())
+		return c, fmt.Errorf("line %d: unknown key %q", lineOf(text, unknown[0]), unknown[0].String())
 	}
-	return c, 0, nil
+	return c, nil
 }
 
 // lineOf finds the line on which a key gets its value: the first one whose lines up to it

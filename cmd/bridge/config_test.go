@@ -10,29 +10,27 @@ import (
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
-		name, text string
-		line       int
-		problem    string
+		name, text, problem string
 	}{
-		{"empty", "", 0, ""},
-		{"all", "log_level = 'info'\n[listen]\nimap = '127.0.0.1:0' # mine\nimaps = ''\nsmtp = ':0'\nsmtps = ''\npage = ''\n", 0, ""},
-		{"unknown at the top", "# a comment\n\nlog_levle = 'info'\n", 3, `unknown key "log_levle"`},
-		{"unknown in a table", "[listen]\nimap = ''\n\nimpas = ''", 4, `unknown key "listen.impas"`},
-		{"unknown dotted", "listen.imap = ''\nlisten.pop3 = ''\n", 2, `unknown key "listen.pop3"`},
-		{"unknown table", "\n[pop3]\nport = 1\n", 2, `unknown key "pop3"`},
-		{"same name in two tables", "[listen]\nimap = ''\n[other]\nimap = ''\n", 3, `unknown key "other"`},
-		{"unknown after a long value", "log_level = \"\"\"\nimpas = 1\n\"\"\"\nimpas = 1\n", 4, `unknown key "impas"`},
-		{"wrong type", "[listen]\n\nimap = 1144\n", 3, "string"},
-		{"no TOML", "[listen]\nimap\n", 2, "expected"},
+		{"empty", "", ""},
+		{"all", "log_level = 'info'\n[listen]\nimap = '127.0.0.1:0' # mine\nimaps = ''\nsmtp = ':0'\nsmtps = ''\npage = ''\n", ""},
+		{"unknown at the top", "# a comment\n\nlog_levle = 'info'\n", `line 3: unknown key "log_levle"`},
+		{"unknown in a table", "[listen]\nimap = ''\n\nimpas = ''", `line 4: unknown key "listen.impas"`},
+		{"unknown dotted", "listen.imap = ''\nlisten.pop3 = ''\n", `line 2: unknown key "listen.pop3"`},
+		{"unknown table", "\n[pop3]\nport = 1\n", `line 2: unknown key "pop3"`},
+		{"same name in two tables", "[listen]\nimap = ''\n[other]\nimap = ''\n", `line 3: unknown key "other"`},
+		{"unknown after a long value", "log_level = \"\"\"\nimpas = 1\n\"\"\"\nimpas = 1\n", `line 4: unknown key "impas"`},
+		{"wrong type", "[listen]\n\nimap = 1144\n", "line 3"},
+		{"no TOML", "[listen]\nimap\n", "line 2"},
 	}
 	for _, tc := range cases {
-		_, line, err := parseConfig(tc.text)
+		_, err := parseConfig(tc.text)
 		problem := ""
 		if err != nil {
 			problem = err.Error()
 		}
-		if line != tc.line || !strings.Contains(problem, tc.problem) || (err == nil) != (tc.problem == "") {
-			t.Errorf("%s: line %d, %q; want line %d, %q", tc.name, line, problem, tc.line, tc.problem)
+		if !strings.HasPrefix(problem, tc.problem) || (err == nil) != (tc.problem == "") {
+			t.Errorf("%s: %q, want %q", tc.name, problem, tc.problem)
 		}
 	}
 }
@@ -45,8 +43,8 @@ func FuzzParseConfig(f *testing.F) {
 		if len(text) > 4096 {
 			return // lineOf is quadratic, which is nothing for a file that a person writes
 		}
-		if _, line, err := parseConfig(text); err != nil && (line < 1 || line > strings.Count(text, "\n")+1) {
-			t.Errorf("%q: line %d: %v", text, line, err)
+		if _, err := parseConfig(text); err != nil && !strings.HasPrefix(err.Error(), "line ") {
+			t.Errorf("%q: %v names no line", text, err)
 		}
 	})
 }

@@ -49,7 +49,7 @@ func (p *person) open(ctx context.Context, home string, s account.Settings) erro
 	for _, service := range services {
 		listen[service.name] = "127.0.0.1:0"
 	}
-	if p.server, err = startServer(serverOptions{dirs: d, listen: listen, log: p.log, make: accountMaker()}); err != nil {
+	if p.server, err = startServer(ctx, serverOptions{dirs: d, listen: listen, log: p.log, make: accountMaker()}); err != nil {
 		return err
 	}
 	if p.bridge, err = d.dial(ctx); err != nil {
@@ -104,7 +104,7 @@ func (p *person) join(ctx context.Context, link string) error {
 	if err := p.bridge.Call(ctx, "join.wait", joinWaitArgs{ID: j.ID}, &j); err != nil {
 		return err
 	}
-	if j.State != "completed" {
+	if j.State != account.JoinCompleted {
 		return refuse(exitProtocol, "%s's join ended as %s: %s", p.name, j.State, j.Reason)
 	}
 	return nil
@@ -161,7 +161,6 @@ func (p *person) count(ctx context.Context) (uint32, error) {
 type received struct {
 	header message.Header
 	text   string
-	flags  mailbox.Flags
 }
 
 func (r received) lines() []string {
@@ -169,7 +168,7 @@ func (r received) lines() []string {
 	for _, name := range []string{"From", "Subject", "Mailbridge-Security"} {
 		lines = append(lines, name+": "+clean(r.header.Get(name)))
 	}
-	return append(lines, "flags: "+r.flags.String(), clean(r.text))
+	return append(lines, clean(r.text))
 }
 
 // receive waits in IDLE for a message with the subject.
@@ -203,7 +202,7 @@ func find(ctx context.Context, conn *upstream.Conn, subject string) (r received,
 	var uid uint32
 	err = conn.Index(ctx, 1, []string{"Subject"}, func(s upstream.Summary) error {
 		if h, _ := message.ParseHeader(s.Header); h.Text("Subject") == subject {
-			uid, r.flags = s.UID, s.Flags
+			uid = s.UID
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -104,6 +105,7 @@ func (d dirs) addresses() ([]string, error) {
 			list = append(list, address)
 		}
 	}
+	slices.Sort(list)
 	return list, nil
 }
 

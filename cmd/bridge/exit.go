@@ -37,10 +37,12 @@ func refuse(exit int, format string, args ...any) *web.Error {
 	return &web.Error{Exit: exit, Text: fmt.Sprintf(format, args...)}
 }
 
-// rule gives the errors it knows an exit code, and a line with what to do.
+// rule gives the errors it knows an exit code, words for their beginning, and a line with
+// what to do.
 type rule struct {
 	knows func(error) bool
 	exit  int
+	lead  string
 	hint  string
 }
 
@@ -62,26 +64,29 @@ func code(want mailbox.Code) func(error) bool {
 
 // rules are tried in order; the first that knows an error decides.
 var rules = []rule{
-	{is(account.ErrLocked), exitDenied, ""},
-	{as[*account.BadData], exitData, ""},
-	{is(account.ErrNotFound), exitNoInput, ""},
-	{is(account.ErrExists), exitUsage, ""},
-	{upstream.IsAuth, exitDenied, "check the password and --login; many providers want an app password for mail programs"},
-	{upstream.IsCertificate, exitProtocol, "for a provider with a certificate of its own: --ca FILE"},
-	{upstream.IsUnreachable, exitTemporary, "check the server's name and port, and the network"},
-	{is(upstream.ErrNotFound), exitNoInput, ""},
-	{temporary, exitTemporary, ""},
-	{as[*upstream.Error], exitProtocol, ""},
-	{is(db.ErrFull), exitIO, "make room on the disk; nothing was lost"},
-	{is(db.ErrIO), exitIO, ""},
-	{is(db.ErrCorrupt), exitIO, ""},
-	{is(db.ErrNewer), exitIO, "use the newer version"},
-	{is(db.ErrLocked), exitDenied, ""},
-	{code(mailbox.CodeNonExistent), exitNoInput, ""},
-	{code(mailbox.CodeUnavailable), exitTemporary, ""},
-	{is(context.DeadlineExceeded), exitTemporary, ""},
-	{is(fs.ErrPermission), exitDenied, ""},
-	{as[*fs.PathError], exitIO, ""},
+	{knows: is(account.ErrLocked), exit: exitDenied},
+	{knows: as[*account.BadData], exit: exitData},
+	{knows: is(account.ErrNotFound), exit: exitNoInput},
+	{knows: is(account.ErrExists), exit: exitUsage},
+	{knows: upstream.IsAuth, exit: exitDenied, lead: "the provider refuses the login: ",
+		hint: "check the password and --login; many providers want an app password for mail programs"},
+	{knows: upstream.IsCertificate, exit: exitProtocol, lead: "the connection to the provider would not be safe: ",
+		hint: "for a provider with a certificate of its own: --ca FILE"},
+	{knows: upstream.IsUnreachable, exit: exitTemporary, lead: "the provider cannot be reached: ",
+		hint: "check the server's name and port, and the network"},
+	{knows: is(upstream.ErrNotFound), exit: exitNoInput},
+	{knows: temporary, exit: exitTemporary},
+	{knows: as[*upstream.Error], exit: exitProtocol},
+	{knows: is(db.ErrFull), exit: exitIO, hint: "make room on the disk; nothing was lost"},
+	{knows: is(db.ErrIO), exit: exitIO},
+	{knows: is(db.ErrCorrupt), exit: exitIO},
+	{knows: is(db.ErrNewer), exit: exitIO, hint: "use the newer version"},
+	{knows: is(db.ErrLocked), exit: exitDenied},
+	{knows: code(mailbox.CodeNonExistent), exit: exitNoInput},
+	{knows: code(mailbox.CodeUnavailable), exit: exitTemporary},
+	{knows: is(context.DeadlineExceeded), exit: exitTemporary},
+	{knows: is(fs.ErrPermission), exit: exitDenied},
+	{knows: as[*fs.PathError], exit: exitIO},
 }
 
 func temporary(err error) bool {
@@ -100,7 +105,7 @@ func classify(err error) *web.Error {
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "account: "), "db: ")
 	for _, r := range rules {
 		if r.knows(err) {
-			return &web.Error{Exit: r.exit, Text: strings.TrimSuffix(clean(text)+"\n"+r.hint, "\n")}
+			return &web.Error{Exit: r.exit, Text: strings.TrimSuffix(r.lead+clean(text)+"\n"+r.hint, "\n")}
 		}
 	}
 	return &web.Error{Exit: exitInternal, Text: clean(text)}

@@ -75,6 +75,16 @@ func (d dirs) serviceOrLock(ctx context.Context) (*web.Client, *flock.Flock, err
 	}
 }
 
+// serviceLock takes the home for a service. It waits for commands to end, but not for
+// another service.
+func (d dirs) serviceLock(ctx context.Context) (*flock.Flock, error) {
+	client, l, err := d.serviceOrLock(ctx)
+	if client != nil {
+		return nil, refuse(exitUnavailable, "a bridge is running already for %s\nsee bridge status", d.data)
+	}
+	return l, err
+}
+
 // running says whether a service answers.
 func (d dirs) running(ctx context.Context) (*web.Client, bool) {
 	if _, err := os.Stat(d.lockFile()); errors.Is(err, fs.ErrNotExist) {

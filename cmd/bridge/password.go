@@ -29,7 +29,7 @@ const maxPassword = 4096
 func (p passwordFlags) read(ctx context.Context, a *app, prompt string) (string, error) {
 	switch {
 	case p.PasswordFile == "-":
-		return passwordFrom(a.stdin, "stdin")
+		return a.input(func() (string, error) { return passwordFrom(a.stdin, "stdin") })
 	case p.PasswordFile != "":
 		f, err := os.Open(p.PasswordFile)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -84,11 +84,20 @@ func askPassword(a *app, prompt string) (string, error) {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return "", refuse(exitUsage, "no terminal to ask for the password\nuse --password-file FILE, --password-file - (stdin) or --password-command COMMAND")
 	}
+	fd := int(f.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
 	fmt.Fprint(a.stderr, prompt)
-	b, err := term.ReadPassword(int(f.Fd()))
+	password, err := a.input(func() (string, error) {
+		b, err := term.ReadPassword(fd)
+		return string(b), err
+	})
 	fmt.Fprintln(a.stderr)
 	if err != nil {
-		return "", refuse(exitNoInput, "the password could not be read: %v", err)
+		_ = term.Restore(fd, state) // interrupted: the echo must come back
+		return "", err
 	}
-	return passwordFrom(bytes.NewReader(b), "the terminal")
+	return passwordFrom(strings.NewReader(password), "the terminal")
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/smtp"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +35,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "stop": cmdStop, "exit": cmdExit, "json": cmdJSON,
 			"setjson": cmdSetJSON, "modes": cmdModes, "absent": cmdAbsent, "provider": cmdProvider,
-			"busy": cmdBusy, "oneline": cmdOneLine,
+			"busy": cmdBusy, "empty": cmdEmpty,
+			"startdemo": cmdStartDemo, "imap": cmdIMAP, "smtp": cmdSMTP, "oneline": cmdOneLine,
 		},
 	})
 }
@@ -88,20 +91,34 @@ func benchOf(ts *testscript.TestScript) *bench { return ts.Value(benchKey{}).(*b
 
 // start [ARG…]: bridge run ARG…, until it says ready.
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	if line := launch(ts, append([]string{"run"}, args...)); line != "ready\n" {
+		ts.Fatalf("bridge run said %q", line)
+	}
+}
+
+// startdemo: bridge demo --keep --json; its line goes into the file demo.json.
+func cmdStartDemo(ts *testscript.TestScript, neg bool, args []string) {
+	line := launch(ts, []string{"demo", "--keep", "--json"})
+	ts.Check(os.WriteFile(ts.MkAbs("demo.json"), []byte(line), 0o600))
+}
+
+// launch starts a service in this home, and gives the first line that it prints.
+func launch(ts *testscript.TestScript, args []string) string {
 	path := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "bridge")
-	cmd := exec.Command(path, append([]string{"run"}, args...)...)
+	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Dir = scriptEnv(ts), ts.MkAbs(".")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	stderr := &bytes.Buffer{}
+	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if line != "ready\n" {
+	if err != nil {
 		_ = cmd.Wait()
-		ts.Fatalf("bridge run said %q %v\n%s", line, err, stderr.String())
+		ts.Fatalf("bridge %v said %q: %v\n%s", args, line, err, stderr)
 	}
 	benchOf(ts).services[ts.Getenv("MAILBRIDGE_HOME")] = cmd
+	return line
 }
 
 func scriptEnv(ts *testscript.TestScript) []string {
@@ -112,7 +129,7 @@ func scriptEnv(ts *testscript.TestScript) []string {
 	return env
 }
 
-// stop: SIGTERM to the service of this home; it ends well.
+// stop [-9]: SIGTERM to the service of this home; it ends well. Or SIGKILL.
 func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 	b, home := benchOf(ts), ts.Getenv("MAILBRIDGE_HOME")
 	cmd := b.services[home]
@@ -120,6 +137,11 @@ func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no service runs in %s", home)
 	}
 	delete(b.services, home)
+	if len(args) > 0 && args[0] == "-9" {
+		ts.Check(cmd.Process.Kill())
+		_ = cmd.Wait()
+		return
+	}
 	ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 	if err := cmd.Wait(); err != nil {
 		ts.Fatalf("the service ended with %v\n%s", err, cmd.Stderr)
@@ -236,14 +258,64 @@ func cmdAbsent(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
-// provider down|up
+// provider down | up | deliver ADDRESS FILE
 func cmdProvider(ts *testscript.TestScript, neg bool, args []string) {
 	p := benchOf(ts).provider
-	if args[0] == "down" {
+	switch args[0] {
+	case "down":
 		p.Down()
+	case "up":
+		ts.Check(p.Up())
+	case "deliver":
+		ts.Check(p.Deliver(args[1], []byte(strings.ReplaceAll(ts.ReadFile(args[2]), "\n", "\r\n"))))
+	}
+}
+
+// imap HOST PORT USER PASSWORD: log in without TLS, list, select INBOX. With ! the login is
+// refused, and the reply goes into the variable REPLY.
+func cmdIMAP(ts *testscript.TestScript, neg bool, args []string) {
+	conn, err := textproto.Dial("tcp", net.JoinHostPort(args[0], args[1]))
+	ts.Check(err)
+	defer conn.Close()
+	greeting, err := conn.ReadLine()
+	ts.Check(err)
+	if !strings.HasPrefix(greeting, "* OK ") {
+		ts.Fatalf("greeting %q", greeting)
+	}
+	reply := imapCommand(ts, conn, fmt.Sprintf("LOGIN %q %q", args[2], args[3]))
+	ts.Setenv("REPLY", reply)
+	if ok := strings.HasPrefix(reply, "OK "); ok == neg {
+		ts.Fatalf("LOGIN: %s", reply)
+	}
+	if neg {
 		return
 	}
-	ts.Check(p.Up())
+	for _, command := range []string{`LIST "" *`, "SELECT INBOX", "LOGOUT"} {
+		if reply := imapCommand(ts, conn, command); !strings.HasPrefix(reply, "OK ") {
+			ts.Fatalf("%s: %s", command, reply)
+		}
+	}
+}
+
+func imapCommand(ts *testscript.TestScript, conn *textproto.Conn, command string) string {
+	ts.Check(conn.PrintfLine("a %s", command))
+	for {
+		line, err := conn.ReadLine()
+		ts.Check(err)
+		if reply, ok := strings.CutPrefix(line, "a "); ok {
+			return reply
+		}
+	}
+}
+
+// smtp HOST PORT USER PASSWORD: log in without TLS. With ! the login is refused.
+func cmdSMTP(ts *testscript.TestScript, neg bool, args []string) {
+	c, err := smtp.Dial(net.JoinHostPort(args[0], args[1]))
+	ts.Check(err)
+	defer c.Close()
+	if err := c.Auth(smtp.PlainAuth("", args[2], args[3], args[0])); (err != nil) != neg {
+		ts.Fatalf("AUTH: %v", err)
+	}
 }
 
 // busy NAME: another program listens on a port; its address is put into the variable.
@@ -252,4 +324,13 @@ func cmdBusy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+// empty DIR: nothing is in it.
+func cmdEmpty(ts *testscript.TestScript, neg bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(entries) > 0 {
+		ts.Fatalf("%s holds %v", args[0], entries)
+	}
 }

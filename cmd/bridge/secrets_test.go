@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,18 +164,32 @@ func TestLeafHandshake(t *testing.T) {
 		{"localhost", roots, true}, {"127.0.0.1", roots, true}, {"::1", roots, true},
 		{"example.org", roots, false}, {"localhost", x509.NewCertPool(), false},
 	} {
-		client, server := net.Pipe()
-		go func() {
-			conn := tls.Server(server, leaf.tlsConfig())
-			_ = conn.Handshake()
-			conn.Close()
-		}()
-		conn := tls.Client(client, &tls.Config{ServerName: tc.name, RootCAs: tc.roots})
-		if err := conn.Handshake(); (err == nil) != tc.ok {
+		err := handshake(t, leaf, &tls.Config{ServerName: tc.name, RootCAs: tc.roots})
+		if (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.name, err)
 		}
-		client.Close()
 	}
+}
+
+func handshake(t *testing.T, leaf *leaf, config *tls.Config) error {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", leaf.tlsConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			_ = conn.(*tls.Conn).Handshake()
+			conn.Close()
+		}
+	}()
+	conn, err := tls.Dial("tcp", l.Addr().String(), config)
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 func TestLeafDamaged(t *testing.T) {
