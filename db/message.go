@@ -30,7 +30,8 @@ const (
 	Vanished MessageState = "vanished" // no longer at the provider; kept for its view
 )
 
-// Place is where the provider has a message.
+// Place is where the provider has a message. A mailbox without a UID: it is in there, but the
+// provider did not say where.
 type Place struct {
 	Mailbox     mailbox.ID
 	UIDValidity uint32
@@ -44,7 +45,7 @@ type Message struct {
 	UID          mailbox.UID // 0 unless Visible
 	State        MessageState
 	Kind         Kind
-	Up           Place // zero UID: not at the provider
+	Up           Place // the zero Place: not at the provider
 	InternalDate time.Time
 	Size         int64         // RFC822.SIZE as served
 	Flags        mailbox.Flags // without the bridge's own keywords
@@ -165,11 +166,10 @@ func (tx *Tx) CountPlaced(box mailbox.ID) (n uint32, err error) {
 	return n, err
 }
 
-// MessagesLost gives the rows of a mailbox that have no place and no upload waiting: moved by
-// a provider that does not say where to, or kept after they vanished.
+// MessagesLost gives the rows of what the provider has moved to a mailbox without saying under
+// which UID.
 func (tx *Tx) MessagesLost(box mailbox.ID) ([]Message, error) {
-	return tx.messages(selectMessage+`WHERE mailbox_id = ? AND up_uid IS NULL AND state IN ('visible', 'hidden', 'removed')
-		AND kind <> 'note' AND wire_id IS NULL ORDER BY id`, box)
+	return tx.messages(selectMessage+`WHERE up_mailbox_id = ? AND up_uid IS NULL ORDER BY id`, box)
 }
 
 // MessagesMovedIn gives the rows of a mailbox that the provider still has elsewhere.

@@ -193,7 +193,7 @@ func (tx *Tx) SetKeywords(id int64, keywords mailbox.Flags) error {
 // SetPlace says where the provider has a message; the zero Place: nowhere.
 func (tx *Tx) SetPlace(id int64, p Place) error {
 	if p.UID == 0 {
-		p = Place{}
+		p.UIDValidity = 0
 	}
 	return tx.execOne(`UPDATE message SET up_mailbox_id = nullif(?, 0), up_uidvalidity = nullif(?, 0), up_uid = nullif(?, 0) WHERE id = ?`,
 		p.Mailbox, p.UIDValidity, p.UID, id)

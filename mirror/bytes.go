@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"time"
 
 	"mailbridge/db"
 	"mailbridge/mailbox"
@@ -92,8 +93,12 @@ func (m *Mirror) raw(ctx context.Context, row db.Message) ([]byte, error) {
 	if row.Wire != 0 {
 		return m.view(ctx, row.Wire)
 	}
-	if row.Up.UID == 0 {
-		return m.unplaced(ctx, row)
+	if row.Up.UID == 0 && row.View != 0 {
+		return m.view(ctx, row.View) // it is only here
+	}
+	row, err := m.placed(ctx, row)
+	if err != nil {
+		return nil, err
 	}
 	raw, err := m.fetcher.body(ctx, row)
 	if err != nil {
@@ -102,14 +107,29 @@ func (m *Mirror) raw(ctx context.Context, row db.Message) ([]byte, error) {
 	return raw, m.fetched(ctx, row.ID, raw)
 }
 
-// unplaced is for a message that is nowhere at the provider: it is what it is served from, or
-// was just moved by a provider that did not say where to.
-func (m *Mirror) unplaced(ctx context.Context, row db.Message) ([]byte, error) {
-	if row.View != 0 {
-		return m.view(ctx, row.View)
+// placeWait bounds how long a reader waits for a message that was just moved to be found.
+const placeWait = 10 * time.Second
+
+// placed waits for a message to be found that a provider moved without saying where to.
+func (m *Mirror) placed(ctx context.Context, row db.Message) (db.Message, error) {
+	if row.Up.UID != 0 {
+		return row, nil
 	}
-	m.look(row.Mailbox)
-	return nil, errOffline
+	ctx, cancel := context.WithTimeout(ctx, placeWait)
+	defer cancel()
+	m.look(row.Up.Mailbox)
+	err := m.await(ctx, func() (bool, error) {
+		now, err := m.message(ctx, row.ID)
+		row = now
+		return now.Up.UID != 0, err
+	})
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return row, errGone
+	case err != nil:
+		return row, errOffline
+	}
+	return row, nil
 }
 
 // fetched checks bytes against the row's digest, or stores it, and keeps the bytes.
@@ -184,9 +204,9 @@ func (m *Mirror) fetchHeader(ctx context.Context, row db.Message) ([]byte, error
 	if raw, ok := m.cache.get(row.ID); ok {
 		return headerBlock(raw), nil
 	}
-	if row.Up.UID == 0 {
-		m.look(row.Mailbox)
-		return nil, errOffline
+	row, err := m.placed(ctx, row)
+	if err != nil {
+		return nil, err
 	}
 	if err := m.fillHeaders(ctx, row.Mailbox, row.UID, row); err != nil {
 		return nil, m.fetchFailure(row, err)
@@ -201,33 +221,44 @@ func (m *Mirror) fetchHeader(ctx context.Context, row db.Message) ([]byte, error
 // fillHeaders fetches the missing header blocks from UID top downwards, one batch of those
 // that the provider has in the same place as first.
 func (m *Mirror) fillHeaders(ctx context.Context, box mailbox.ID, top mailbox.UID, first db.Message) error {
-	var rows []db.Message
-	err := m.db.View(ctx, func(tx *db.Tx) (err error) {
+	rows, err := m.headless(ctx, box, top)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return m.fetcher.do(ctx, first.Up, func(ctx context.Context, conn *upstream.Conn) error {
+		return m.readHeaders(ctx, conn, rows, first.Up)
+	})
+}
+
+// headless gives the newest rows up to a UID that have no header block yet.
+func (m *Mirror) headless(ctx context.Context, box mailbox.ID, top mailbox.UID) (rows []db.Message, err error) {
+	err = m.db.View(ctx, func(tx *db.Tx) error {
 		rows, err = tx.HeadlessMessages(box, top, headerBatch)
 		return err
 	})
-	if err != nil {
-		return err
-	}
+	return rows, err
+}
+
+// readHeaders fetches and keeps the header blocks of those rows that the provider has in the
+// selected mailbox, which is that of place.
+func (m *Mirror) readHeaders(ctx context.Context, conn *upstream.Conn, rows []db.Message, place db.Place) error {
 	byUID := map[uint32]int64{}
 	var uids []uint32
 	for _, row := range rows {
-		if row.Up.Mailbox == first.Up.Mailbox && row.Up.UIDValidity == first.Up.UIDValidity {
+		if row.Up.Mailbox == place.Mailbox && row.Up.UIDValidity == place.UIDValidity {
 			byUID[row.Up.UID] = row.ID
 			uids = append(uids, row.Up.UID)
 		}
 	}
 	if len(uids) == 0 {
-		return nil // filled meanwhile
+		return nil
 	}
 	headers := map[int64][]byte{}
-	err = m.fetcher.do(ctx, first.Up, func(ctx context.Context, conn *upstream.Conn) error {
-		return conn.Headers(ctx, uids, func(sum upstream.Summary) error {
-			if id, ok := byUID[sum.UID]; ok {
-				headers[id] = sum.Header
-			}
-			return nil
-		})
+	err := conn.Headers(ctx, uids, func(sum upstream.Summary) error {
+		if id, ok := byUID[sum.UID]; ok {
+			headers[id] = sum.Header
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -240,6 +271,38 @@ func (m *Mirror) fillHeaders(ctx context.Context, box mailbox.ID, top mailbox.UI
 		}
 		return nil
 	})
+}
+
+// fillHeaders fetches a batch of missing header blocks while there is nothing else to do, the
+// newest of a mailbox first.
+func (s *session) fillHeaders(ctx context.Context) (bool, error) {
+	boxes, err := s.m.mailboxes(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, box := range boxes {
+		below, begun := s.filled[box.ID]
+		if !begun {
+			below = box.UIDNext
+		}
+		if below <= 1 || box.LocalOnly {
+			continue
+		}
+		rows, err := s.m.headless(ctx, box.ID, below-1)
+		if err != nil {
+			return false, err
+		}
+		if len(rows) == 0 {
+			s.filled[box.ID] = 1
+			continue
+		}
+		s.filled[box.ID] = rows[len(rows)-1].UID
+		if err := s.ensure(ctx, box, box.UpUIDValidity); err != nil {
+			return true, err
+		}
+		return true, s.m.readHeaders(ctx, s.conn, rows, db.Place{Mailbox: box.ID, UIDValidity: box.UpUIDValidity})
+	}
+	return false, nil
 }
 
 // Prefetch says that the messages will be asked for soon, in this order. It fetches ahead what

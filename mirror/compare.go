@@ -193,21 +193,29 @@ func overlay(row db.Message, provider mailbox.Flags, stores []db.Entry, permanen
 // vanish handles a message that is no longer at the provider. Reconciliation deletes nothing
 // there; what the client sees follows, but for opened mail that is to be kept.
 func (m *Mirror) vanish(tx *db.Tx, row db.Message) error {
+	if row.State != db.Visible || row.View == 0 || !m.keepsVanished() {
+		return m.forget(tx, row)
+	}
+	m.cache.drop(row.ID)
+	if err := tx.ClearJournal(row.ID); err != nil {
+		return err
+	}
+	return tx.SetPlace(row.ID, db.Place{})
+}
+
+// forget takes away the row of a message that is no longer there. What was opened waits a
+// while for its message to show up again.
+func (m *Mirror) forget(tx *db.Tx, row db.Message) error {
+	m.cache.drop(row.ID)
+	m.changed(tx, row.Mailbox)
 	if err := tx.ClearJournal(row.ID); err != nil {
 		return err
 	}
 	if err := tx.SetPlace(row.ID, db.Place{}); err != nil {
 		return err
 	}
-	m.cache.drop(row.ID)
-	m.changed(tx, row.Mailbox)
 	worth := row.Digest != nil && (row.View != 0 || row.Kind == db.Control)
-	switch {
-	case row.State == db.Removed, row.State == db.Pending:
-		return tx.DeleteMessage(row.ID)
-	case row.State == db.Visible && row.View != 0 && m.keepsVanished():
-		return nil
-	case worth:
+	if worth && row.State != db.Removed && row.State != db.Pending {
 		return tx.Unshow(row.ID, db.Vanished, m.opts.Now())
 	}
 	if err := tx.Unshow(row.ID, db.Removed, m.opts.Now()); err != nil {

@@ -167,7 +167,8 @@ func (s *session) ensureTrash(ctx context.Context) error {
 	if _, ok := special(boxes, mailbox.UseTrash); ok {
 		return nil
 	}
-	if err := s.conn.Create(ctx, "Trash"); err != nil {
+	prefix, _ := s.conn.Namespace()
+	if err := s.conn.Create(ctx, prefix+"Trash"); err != nil {
 		if upstream.IsRefused(err) {
 			return nil // then it stays where it is, hidden
 		}
@@ -389,8 +390,10 @@ func bestTwin(alike []db.Message, box mailbox.ID) (twin db.Message, lost bool) {
 	var vanished, live db.Message
 	for _, msg := range alike {
 		switch {
-		case msg.State != db.Vanished && msg.Up.UID == 0 && msg.Wire == 0 && msg.Mailbox == box:
+		case msg.Up.UID == 0 && msg.Up.Mailbox == box:
 			return msg, true
+		case msg.State == db.Visible && msg.Up.Mailbox == 0 && msg.Wire == 0 && msg.Mailbox == box:
+			return msg, true // it was kept when it vanished
 		case msg.View == 0 && msg.Kind != db.Control:
 		case msg.State == db.Vanished:
 			vanished = msg

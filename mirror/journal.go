@@ -70,7 +70,7 @@ func (s *session) perform(ctx context.Context, run []item) error {
 		return s.upload(ctx, first)
 	}
 	if first.row.Up.UID == 0 {
-		return s.findPlace(ctx, run)
+		return s.sync(ctx, first.row.Up.Mailbox) // a provider that does not say where it moved it to
 	}
 	box, err := s.m.mailbox(ctx, first.row.Up.Mailbox)
 	if err != nil {
@@ -287,7 +287,7 @@ func (s *session) pushMove(ctx context.Context, source db.Mailbox, run []item) e
 // look at the mailbox, that row makes way: no client has seen it as the moved message.
 func (m *Mirror) place(tx *db.Tx, row int64, place db.Place) error {
 	if place.UID == 0 {
-		return tx.SetPlace(row, db.Place{})
+		return tx.SetPlace(row, place)
 	}
 	other, err := tx.MessageAt(place)
 	if err == nil && other.ID != row {
@@ -301,34 +301,6 @@ func (m *Mirror) place(tx *db.Tx, row int64, place db.Place) error {
 		return err
 	}
 	return tx.SetPlace(row, place)
-}
-
-// findPlace is for entries whose message was moved by a provider that did not say where to:
-// the target is looked at, and what is not found in the end is given up.
-func (s *session) findPlace(ctx context.Context, run []item) error {
-	if err := s.sync(ctx, run[0].row.Mailbox); err != nil {
-		return err
-	}
-	return s.m.db.Update(ctx, func(tx *db.Tx) error {
-		for _, i := range run {
-			row, err := tx.Message(i.Message)
-			if errors.Is(err, db.ErrNotFound) || err == nil && row.Up.UID != 0 {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if i.Attempts < maxRefusals {
-				err = tx.Requeue(i.ID, s.m.opts.Now().Add(pause(i.Attempts)))
-			} else {
-				err = s.m.vanish(tx, row)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // upload is the only way to the provider's APPEND.

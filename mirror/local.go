@@ -59,7 +59,7 @@ func (m *Mirror) setFlags(tx *db.Tx, row db.Message, flags mailbox.Flags) error 
 	if err != nil {
 		return err
 	}
-	if len(entries) == 0 && row.Up.UID == 0 {
+	if len(entries) == 0 && row.Up.Mailbox == 0 {
 		return nil // the message is only here
 	}
 	if n := len(entries); n > 0 && !entries[n-1].Sent {
@@ -97,7 +97,7 @@ func (m *Mirror) remove(tx *db.Tx, row db.Message) error {
 	}
 	m.cache.drop(row.ID)
 	unsent := len(entries) > 0 && entries[0].Op == db.OpAppend && !entries[0].Sent
-	if unsent || len(entries) == 0 && row.Up.UID == 0 {
+	if unsent || len(entries) == 0 && row.Up.Mailbox == 0 {
 		return tx.DeleteMessage(row.ID) // the provider never had it
 	}
 	// What the flags were to become no longer matters.
@@ -173,7 +173,7 @@ func (m *Mirror) move(tx *db.Tx, row db.Message, target db.Mailbox) (mailbox.UID
 		return 0, err
 	}
 	uid, err := tx.Show(row.ID)
-	if err != nil || len(entries) == 0 && row.Up.UID == 0 {
+	if err != nil || len(entries) == 0 && row.Up.Mailbox == 0 {
 		return uid, err // the message is only here, and stays so
 	}
 	// An upload or a move that has not left yet goes to the new target instead.

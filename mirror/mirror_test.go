@@ -185,15 +185,19 @@ func (b *bed) eventually(what string, cond func() bool) {
 	deadline := time.Now().Add(patience)
 	for !cond() {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("never: %s; INBOX %q", what, b.list("INBOX"))
+			b.t.Fatalf("never: %s; state %+v", what, b.m.State())
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
+// deliver puts a message at the provider. What comes before the first start is old mail.
 func (b *bed) deliver(box string, raw []byte, flags ...string) uint32 {
 	b.t.Helper()
 	date := time.Now().Truncate(time.Second)
+	if b.m == nil {
+		date = time.Date(2024, 2, 29, 12, 0, 0, 0, time.FixedZone("", 3600))
+	}
 	uid, err := b.p.Put(user, box, raw, flags, date)
 	if err != nil {
 		b.t.Fatal(err)

@@ -24,15 +24,20 @@ type session struct {
 	sweep    time.Time // when the Trash is due
 	status   map[mailbox.ID]upstream.Status
 	compared map[mailbox.ID]comparison
-	idling   chan struct{} // holds a token while INBOX is watched by IDLE
+	filled   map[mailbox.ID]mailbox.UID // header blocks from there on were asked for
+	idling   chan struct{}              // holds a token while INBOX is watched by IDLE
 }
 
 const (
+	// pulseInterval is how often a waiting session looks whether its connection still lives.
+	pulseInterval = 5 * time.Second
 	// folderInterval is how often LIST is asked: mailboxes are made elsewhere now and then.
 	folderInterval = 5 * time.Minute
 	// sweepInterval is how often the Trash is searched for what is to leave it.
 	sweepInterval = time.Hour
 )
+
+var errLost = errors.New("mirror: the connection to the provider was lost")
 
 // live is the life of one command connection. It returns when the connection breaks, the
 // index fails or ctx ends.
@@ -57,6 +62,7 @@ func (m *Mirror) live(ctx context.Context) error {
 		m: m, conn: conn,
 		status:   map[mailbox.ID]upstream.Status{},
 		compared: map[mailbox.ID]comparison{},
+		filled:   map[mailbox.ID]mailbox.UID{},
 		idling:   make(chan struct{}, 1),
 	}
 	if err := s.begin(ctx); err != nil {
@@ -92,6 +98,9 @@ func (s *session) begin(ctx context.Context) error {
 // run does what is due, and waits for more.
 func (s *session) run(ctx context.Context) error {
 	for {
+		if s.conn.Broken() {
+			return errLost
+		}
 		worked, err := s.step(ctx)
 		if err := s.fatal(ctx, err); err != nil {
 			return err
@@ -103,7 +112,7 @@ func (s *session) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		timer := time.NewTimer(max(0, next.Sub(s.m.opts.Now())))
+		timer := time.NewTimer(min(max(0, next.Sub(s.m.opts.Now())), pulseInterval))
 		select {
 		case r := <-s.m.requests:
 			err = s.answer(ctx, r)
@@ -173,7 +182,10 @@ func (s *session) step(ctx context.Context) (bool, error) {
 		s.sweep = now.Add(sweepInterval)
 		return true, s.sweepTrash(ctx)
 	}
-	return s.lookHeld(ctx)
+	if worked, err := s.lookHeld(ctx); worked || err != nil {
+		return worked, err
+	}
+	return s.fillHeaders(ctx)
 }
 
 // yield does what cannot wait for a long piece of work on the mailbox current to end: what
@@ -372,6 +384,9 @@ func (m *Mirror) watchInbox(ctx context.Context, idling chan struct{}) {
 			return
 		}
 		m.log.Warn("IDLE ended", "err", err)
+		if inbox, err := m.mailboxByName(ctx, mailbox.Inbox); err == nil {
+			m.look(inbox.ID) // the command connection may be lost, too
+		}
 		if backoff.Wait(ctx) != nil {
 			return
 		}

@@ -63,7 +63,7 @@ func (s *session) sync(ctx context.Context, id mailbox.ID) error {
 		return fmt.Errorf("mirror: %s has no UIDVALIDITY at the provider", box.Name)
 	}
 	for _, part := range []func(context.Context, db.Mailbox, upstream.Selected) error{
-		s.enlist, s.lookPending, s.receiveNew, s.compare,
+		s.enlist, s.lookPending, s.receiveNew, s.giveUpLost, s.compare,
 	} {
 		if box, err = s.m.mailbox(ctx, id); err != nil {
 			return err
@@ -75,6 +75,7 @@ func (s *session) sync(ctx context.Context, id mailbox.ID) error {
 			return err
 		}
 	}
+	s.m.beat()
 	return nil
 }
 
@@ -130,6 +131,7 @@ func (s *session) enlist(ctx context.Context, box db.Mailbox, sel upstream.Selec
 	box.UpPermanent = permanent(sel)
 	box.ListedAt = s.m.opts.Now()
 	err = s.m.db.Update(ctx, func(tx *db.Tx) error { return s.m.number(tx, box, entries, found) })
+	delete(s.filled, box.ID)
 	s.m.beat()
 	return err
 }
@@ -312,13 +314,27 @@ func (m *Mirror) adoptLost(tx *db.Tx, msg db.Message) (bool, error) {
 		return false, err
 	}
 	alike = slices.DeleteFunc(alike, func(other db.Message) bool {
-		return other.Mailbox != msg.Mailbox || other.Up.UID != 0 || other.Wire != 0 || other.Kind != db.Ordinary ||
-			other.State == db.Vanished || other.UpSize != msg.UpSize || !other.InternalDate.Equal(msg.InternalDate)
+		return other.Up.Mailbox != msg.Mailbox || other.Up.UID != 0 || other.Kind != db.Ordinary ||
+			other.UpSize != msg.UpSize || !other.InternalDate.Equal(msg.InternalDate)
 	})
 	if len(alike) != 1 {
 		return false, nil
 	}
 	return true, tx.SetPlace(alike[0].ID, msg.Up)
+}
+
+// giveUpLost is for messages that the provider moved here without saying where to, and that
+// were not found among what came: they came as new mail, under new UIDs.
+func (s *session) giveUpLost(ctx context.Context, box db.Mailbox, _ upstream.Selected) error {
+	return s.m.db.Update(ctx, func(tx *db.Tx) error {
+		lost, err := tx.MessagesLost(box.ID)
+		for _, row := range lost {
+			if err := s.m.forget(tx, row); err != nil {
+				return err
+			}
+		}
+		return err
+	})
 }
 
 func (m *Mirror) setSyncing(on bool) {
