@@ -59,6 +59,9 @@ func (n *network) start(p *Provider) error {
 	}
 	n.wg.Go(func() { _ = n.imap.Serve(n.imapIn) })
 	n.wg.Go(func() { _ = n.smtp.Serve(n.smtpIn) })
+	// Neither server can be closed before it serves.
+	<-n.imapIn.serving
+	<-n.smtpIn.serving
 	return nil
 }
 
@@ -133,7 +136,6 @@ func (n *network) close() error {
 	n.stopListening()
 	n.mu.Unlock()
 	n.cut()
-	_, _ = n.imapIn.Close(), n.smtpIn.Close() // a server that was not serving yet does not close them
 	err := errors.Join(n.imap.Close(), n.smtp.Close())
 	n.wg.Wait()
 	return err
@@ -213,13 +215,13 @@ func (n *network) secure(raw net.Conn, pt port) (conn net.Conn, started bool, er
 
 // handover is a listener that is given its connections.
 type handover struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
+	conns         chan net.Conn
+	serving, done chan struct{} // closed by the first Accept, and by Close
+	first, last   sync.Once
 }
 
 func newHandover() *handover {
-	return &handover{conns: make(chan net.Conn), done: make(chan struct{})}
+	return &handover{conns: make(chan net.Conn), serving: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (h *handover) put(c net.Conn) bool {
@@ -232,6 +234,7 @@ func (h *handover) put(c net.Conn) bool {
 }
 
 func (h *handover) Accept() (net.Conn, error) {
+	h.first.Do(func() { close(h.serving) })
 	select {
 	case c := <-h.conns:
 		return c, nil
@@ -241,7 +244,7 @@ func (h *handover) Accept() (net.Conn, error) {
 }
 
 func (h *handover) Close() error {
-	h.once.Do(func() { close(h.done) })
+	h.last.Do(func() { close(h.done) })
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
@@ -46,7 +47,7 @@ func (v *view) close() { delete(v.box.watchers, v.wake) }
 
 // appendNew adds the messages the view does not have yet.
 func (v *view) appendNew() {
-	i, _ := slices.BinarySearchFunc(v.box.messages, v.next, func(m *message, uid imap.UID) int { return int(m.uid) - int(uid) })
+	i, _ := slices.BinarySearchFunc(v.box.messages, v.next, func(m *message, uid imap.UID) int { return cmp.Compare(m.uid, uid) })
 	for _, m := range v.box.messages[i:] {
 		v.rows = append(v.rows, &row{message: m, known: m.change})
 	}
@@ -133,38 +134,66 @@ func (v *view) flagChanges() []update {
 // resolve finds the rows of a number set, in ascending order. "*" is the last one
 // (RFC 3501, section 9, seq-number).
 func (v *view) resolve(numSet imap.NumSet) []numbered {
+	var list []numbered
+	add := func(from, to int) { // indexes, to not included
+		for i := from; i < to; i++ {
+			list = append(list, numbered{seq: uint32(i + 1), row: v.rows[i]})
+		}
+	}
 	if len(v.rows) == 0 {
 		return nil
 	}
-	contains := v.contains(numSet)
-	var list []numbered
-	for i, r := range v.rows {
-		if contains(uint32(i+1), r.uid) {
-			list = append(list, numbered{seq: uint32(i + 1), row: r})
+	switch set := numSet.(type) {
+	case imap.SeqSet:
+		for _, r := range v.fixedSeqs(set) {
+			add(int(r.Start)-1, min(int(r.Stop), len(v.rows)))
+		}
+	case imap.UIDSet:
+		for _, r := range v.fixedUIDs(set) {
+			add(v.index(r.Start), v.index(r.Stop+1))
 		}
 	}
 	return list
 }
 
-// contains makes a test out of a set, with "*" put in. It is for a view with rows.
+// index finds the first row with at least this UID.
+func (v *view) index(uid imap.UID) int {
+	i, _ := slices.BinarySearchFunc(v.rows, uid, func(r *row, uid imap.UID) int { return cmp.Compare(r.uid, uid) })
+	return i
+}
+
+// contains makes a test out of a set. It is for a view with rows.
 func (v *view) contains(numSet imap.NumSet) func(seq uint32, uid imap.UID) bool {
 	switch set := numSet.(type) {
 	case imap.SeqSet:
-		last := uint32(len(v.rows))
-		fixed := make(imap.SeqSet, 0, len(set))
-		for _, r := range set {
-			fixed.AddRange(star(r.Start, last), star(r.Stop, last))
-		}
+		fixed := v.fixedSeqs(set)
 		return func(seq uint32, _ imap.UID) bool { return fixed.Contains(seq) }
 	case imap.UIDSet:
-		last := v.rows[len(v.rows)-1].uid
-		fixed := make(imap.UIDSet, 0, len(set))
-		for _, r := range set {
-			fixed.AddRange(star(r.Start, last), star(r.Stop, last))
-		}
+		fixed := v.fixedUIDs(set)
 		return func(_ uint32, uid imap.UID) bool { return fixed.Contains(uid) }
 	}
 	return func(uint32, imap.UID) bool { return false }
+}
+
+// fixedSeqs puts the last sequence number in place of "*"; the ranges come out sorted
+// and apart.
+func (v *view) fixedSeqs(set imap.SeqSet) imap.SeqSet {
+	last := uint32(len(v.rows))
+	fixed := make(imap.SeqSet, 0, len(set))
+	for _, r := range set {
+		fixed.AddRange(star(r.Start, last), star(r.Stop, last))
+	}
+	return fixed
+}
+
+// fixedUIDs does the same for UIDs.
+func (v *view) fixedUIDs(set imap.UIDSet) imap.UIDSet {
+	last := v.rows[len(v.rows)-1].uid
+	fixed := make(imap.UIDSet, 0, len(set))
+	for _, r := range set {
+		fixed.AddRange(star(r.Start, last), star(r.Stop, last))
+	}
+	return fixed
 }
 
 // star puts the last number in place of "*", which go-imap writes as zero.

@@ -144,8 +144,9 @@ func (w *wireConn) edit(line []byte) []byte {
 // takes mailbox names for modified UTF-7 all the same, so it goes.
 func (p *Provider) announce(line string) string {
 	head, list, _ := strings.Cut(line, "CAPABILITY ")
-	tail := list[strings.IndexAny(list, "]\r"):]
-	caps := strings.Fields(strings.TrimSuffix(list, tail))
+	end := strings.IndexAny(list, "]\r\n") // edit gives whole lines
+	list, tail := list[:end], list[end:]
+	caps := strings.Fields(list)
 	drop := append([]string{"ENABLE", "UTF8=ACCEPT"}, p.opts.Without...)
 	caps = slices.DeleteFunc(caps, func(c string) bool { return slices.Contains(drop, c) })
 	if !slices.ContainsFunc(caps, func(c string) bool { return strings.HasPrefix(c, "AUTH=") }) {
