@@ -11,7 +11,7 @@ import (
 
 // List answers LIST and LSUB (RFC 3501, RFC 5258, RFC 5819, RFC 6154).
 func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, options *imap.ListOptions) error {
-	if len(patterns) == 0 {
+	if len(patterns) == 0 || len(patterns) == 1 && patterns[0] == "" {
 		// The root of the hierarchy (RFC 3501, section 6.3.8).
 		return w.WriteList(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: mailbox.Delimiter})
 	}
