@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"bufio"
 	"bytes"
 	"slices"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-message/textproto"
 )
 
 // fetched is one message as FETCH found it. Data never changes, flags is replaced and
@@ -176,14 +174,6 @@ func selectFields(header []byte, names []string, with bool) []byte {
 		}
 	}
 	return append(out, "\r\n"...)
-}
-
-func envelope(data []byte) *imap.Envelope {
-	header, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(data)))
-	if err != nil {
-		return nil // go-imap writes an empty one
-	}
-	return imapserver.ExtractEnvelope(header)
 }
 
 // bodyStructure falls back to one part of plain text.

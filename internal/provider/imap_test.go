@@ -350,7 +350,8 @@ func TestSearch(t *testing.T) {
 	mails := []string{
 		"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMessage-ID: <one@x>\r\nDate: Tue, 14 Nov 2023 10:00:00 +0000\r\n\r\nnothing\r\n",
 		"Subject: folded\r\n subject\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nM=FCller kommt\r\n",
-		"no colon\r\nX: y\r\n\r\nodd mail with needle\r\n",
+		"no colon\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\nodd mail with needle\r\n" +
+			"--b\r\nContent-Transfer-Encoding: base64\r\n\r\naGlkZGVu\r\n--b--\r\n",
 	}
 	for i, m := range mails {
 		if _, err := p.Put(alice, "INBOX", []byte(m), nil, time.Date(2023, 11, 10+i, 23, 59, 0, 0, time.UTC)); err != nil {
@@ -377,8 +378,8 @@ func TestSearch(t *testing.T) {
 		"BEFORE 11-Nov-2023":                  "SEARCH 1",
 		"ON 11-Nov-2023":                      "SEARCH 2",
 		"SENTON 14-Nov-2023":                  "SEARCH 1",
-		"LARGER 100":                          "SEARCH 1 2",
-		"SMALLER 100":                         "SEARCH 3",
+		"LARGER 130":                          "SEARCH 2 3",
+		"SMALLER 130":                         "SEARCH 1",
 		"2:*":                                 "SEARCH 2 3",
 		"UID 1,3":                             "SEARCH 1 3",
 		"NOT UID 1,3":                         "SEARCH 2",
@@ -407,5 +408,6 @@ func TestStructureOfOddMail(t *testing.T) {
 	}
 	c := loginRaw(t, p, alice, "a-secret", "INBOX")
 	c.ok("FETCH 1:4 (ENVELOPE BODYSTRUCTURE BODY)")
+	c.ok("UID FETCH 4:4294967295 (UID)", "4 FETCH (UID 4)")
 	c.ok("FETCH 4 BODY.PEEK[1]", `4 FETCH (BODY[1] {4}`, "part)")
 }

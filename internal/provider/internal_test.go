@@ -54,11 +54,12 @@ func FuzzSections(f *testing.F) {
 		if n := len(with) + len(without) - 4; n > len(header) {
 			t.Fatalf("%d octets out of %d", n, len(header))
 		}
-		if headerValues(data, name); len(data) > 1<<10 {
-			return // go-message and go-imap take their time with what follows
-		}
+		headerValues(data, name)
 		searchable(data)
 		envelope(data)
+		if len(data) > 1<<10 {
+			return // go-imap takes its time with what follows
+		}
 		if bodyStructure(data) == nil {
 			t.Fatal("no structure")
 		}

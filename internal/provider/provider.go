@@ -7,8 +7,8 @@
 // and raises an alarm (see Watch and Guard) when something reaches it that a provider
 // must not see.
 //
-// ENVELOPE, BODYSTRUCTURE and the sections of single parts are go-imap's and lossy for
-// odd mail. All other sections are cut out of the bytes as they are.
+// BODYSTRUCTURE and the sections of single parts are go-imap's and, like ENVELOPE, lossy
+// for odd mail. All other sections are cut out of the bytes as they are.
 package provider
 
 import (

@@ -2,16 +2,18 @@ package provider
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
+	"mime"
+	"mime/quotedprintable"
 	"net/mail"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
-	gomessage "github.com/emersion/go-message"
-	_ "github.com/emersion/go-message/charset" // reads parts in other charsets
 )
 
 func (s *session) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria, options *imap.SearchOptions) (data *imap.SearchData, err error) {
@@ -202,29 +204,64 @@ func unfold(s string) string {
 }
 
 func decodeWords(s string) string {
-	h := gomessage.HeaderFromMap(map[string][]string{"X": {s}})
-	if text, err := h.Text("X"); err == nil {
+	if text, err := new(mime.WordDecoder).DecodeHeader(s); err == nil {
 		return text
 	}
 	return s
 }
 
-// searchable gives the decoded header and the raw and decoded text of the body. What
-// go-message cannot read is searched as it is.
+// searchable gives the decoded header, and the body as it is and decoded.
 func searchable(data []byte) (header, body string) {
 	rawHeader, rawBody := splitHeader(data)
-	header = decodeWords(unfold(string(rawHeader)))
-	text := bytes.NewBuffer(slices.Clone(rawBody))
-	entity, err := gomessage.Read(bytes.NewReader(data))
-	if entity == nil || err != nil && !gomessage.IsUnknownCharset(err) {
-		return header, text.String()
-	}
-	_ = entity.Walk(func(_ []int, part *gomessage.Entity, err error) error {
-		if mediaType, _, _ := part.Header.ContentType(); err == nil && strings.HasPrefix(mediaType, "text/") {
-			text.WriteByte('\n')
-			_, _ = io.Copy(text, part.Body)
+	var text strings.Builder
+	text.Write(rawBody)
+	decodeText(&text, data, maxSearchDepth)
+	return decodeWords(unfold(string(rawHeader))), text.String()
+}
+
+// maxSearchDepth is how deep SEARCH looks into multiparts.
+const maxSearchDepth = 10
+
+// decodeText appends the decoded text parts of an entity. What is damaged is left out:
+// it is searched as it is anyway.
+func decodeText(text *strings.Builder, entity []byte, depth int) {
+	_, body := splitHeader(entity)
+	mediaType, params, _ := mime.ParseMediaType(fieldValue(entity, "Content-Type"))
+	switch {
+	case depth > 0 && strings.HasPrefix(mediaType, "multipart/") && params["boundary"] != "":
+		for part := range strings.SplitSeq(string(body), "--"+params["boundary"]) {
+			part = strings.TrimPrefix(strings.TrimPrefix(part, "\r"), "\n")
+			decodeText(text, []byte(part), depth-1)
 		}
-		return nil
-	})
-	return header, text.String()
+	case mediaType == "" || strings.HasPrefix(mediaType, "text/"):
+		text.WriteByte('\n')
+		decoded := decodeTransfer(fieldValue(entity, "Content-Transfer-Encoding"), body)
+		if strings.EqualFold(params["charset"], "iso-8859-1") {
+			decoded = latin1(decoded)
+		}
+		text.Write(decoded)
+	}
+}
+
+func decodeTransfer(encoding string, body []byte) []byte {
+	r := io.Reader(bytes.NewReader(body))
+	switch strings.ToLower(encoding) {
+	case "quoted-printable":
+		r = quotedprintable.NewReader(r)
+	case "base64":
+		r = base64.NewDecoder(base64.StdEncoding, r)
+	default:
+		return nil // it is there already
+	}
+	decoded, _ := io.ReadAll(r)
+	return decoded
+}
+
+// latin1 makes UTF-8 of ISO 8859-1, whose characters have the same numbers.
+func latin1(b []byte) []byte {
+	var out []byte
+	for _, c := range b {
+		out = utf8.AppendRune(out, rune(c))
+	}
+	return out
 }

@@ -150,16 +150,20 @@ func (v *view) resolve(numSet imap.NumSet) []numbered {
 		}
 	case imap.UIDSet:
 		for _, r := range v.fixedUIDs(set) {
-			add(v.index(r.Start), v.index(r.Stop+1))
+			to, found := v.index(r.Stop)
+			if found {
+				to++
+			}
+			from, _ := v.index(r.Start)
+			add(from, to)
 		}
 	}
 	return list
 }
 
-// index finds the first row with at least this UID.
-func (v *view) index(uid imap.UID) int {
-	i, _ := slices.BinarySearchFunc(v.rows, uid, func(r *row, uid imap.UID) int { return cmp.Compare(r.uid, uid) })
-	return i
+// index finds the first row with at least this UID, and whether it has just this one.
+func (v *view) index(uid imap.UID) (i int, found bool) {
+	return slices.BinarySearchFunc(v.rows, uid, func(r *row, uid imap.UID) int { return cmp.Compare(r.uid, uid) })
 }
 
 // contains makes a test out of a set. It is for a view with rows.
