@@ -54,7 +54,9 @@ type guard struct {
 	idling    bool       // between IDLE's continuation and DONE
 	idle      *idleState // of the last IDLE; Session.Idle reads it, too
 
-	writeMu sync.Mutex // held while a response is written
+	writeMu sync.Mutex
+	partial bool // under writeMu: a response was begun and not ended
+	closing atomic.Bool
 	connMu  sync.Mutex
 	conn    net.Conn // replaced by STARTTLS
 	isTLS   atomic.Bool
@@ -160,7 +162,7 @@ func (g *guard) Write(p []byte) (int, error) {
 	}
 	g.midLine = len(p) > 0 && p[len(p)-1] != '\n'
 	if len(out) > 0 {
-		if err := g.send(out); err != nil {
+		if err := g.write(!g.midLine, [][]byte{out}); err != nil {
 			return 0, err
 		}
 	}
@@ -202,10 +204,17 @@ func (g *guard) rewrite(p []byte) []byte {
 	return p
 }
 
-// send writes to the client. After an error the connection is of no use any more.
-func (g *guard) send(bufs ...[]byte) error {
+// send writes to the client, up to the end of a response. After an error the connection
+// is of no use any more.
+func (g *guard) send(bufs ...[]byte) error { return g.write(true, bufs) }
+
+// sendPart writes a part of a response.
+func (g *guard) sendPart(bufs ...[]byte) error { return g.write(false, bufs) }
+
+func (g *guard) write(whole bool, bufs [][]byte) error {
 	g.writeMu.Lock()
 	defer g.writeMu.Unlock()
+	g.partial = true
 	conn := g.current()
 	for _, b := range bufs {
 		for len(b) > 0 {
@@ -213,24 +222,34 @@ func (g *guard) send(bufs ...[]byte) error {
 			if err := conn.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
 				return err
 			}
+			// Looked at after the deadline was set: hangUp sets its own after this.
+			if g.closing.Load() {
+				return net.ErrClosed
+			}
 			if _, err := conn.Write(b[:n]); err != nil {
+				g.closing.Store(true)
 				_ = conn.Close()
 				return err
 			}
 			b = b[n:]
 		}
 	}
+	g.partial = !whole
 	return nil
 }
 
 func (g *guard) sendString(s string) error { return g.send([]byte(s)) }
 
-// hangUp says goodbye if no response is being written, and closes the connection.
+// hangUp says goodbye and closes the connection. A response that is being written is
+// cut off, and there is no goodbye then: it could pass for the end of a literal.
 func (g *guard) hangUp(why string) {
-	if g.writeMu.TryLock() {
+	if !g.closing.Swap(true) {
 		conn := g.current()
 		_ = conn.SetWriteDeadline(time.Now().Add(byeTimeout))
-		_, _ = conn.Write([]byte("* BYE " + why + "\r\n"))
+		g.writeMu.Lock()
+		if !g.partial {
+			_, _ = conn.Write([]byte("* BYE " + why + "\r\n"))
+		}
 		g.writeMu.Unlock()
 	}
 	_ = g.Close()

@@ -42,7 +42,7 @@ func (r *response) line() {
 	}
 }
 
-// flush sends what was collected.
+// flush sends what was collected: whole responses.
 func (r *response) flush() error {
 	if r.err == nil && r.buf.Len() > 0 {
 		r.err = r.g.send(r.buf.Bytes())
@@ -61,7 +61,7 @@ func (r *response) literal(b []byte) {
 		return
 	}
 	if r.err == nil {
-		r.err = r.g.send(r.buf.Bytes(), b)
+		r.err = r.g.sendPart(r.buf.Bytes(), b)
 	}
 	r.buf.Reset()
 }

@@ -236,6 +236,25 @@ func TestCloseEndsSessions(t *testing.T) {
 	}
 }
 
+// TestNoGoodbyeInLiteral stops the server while a message is being sent: the goodbye must
+// not become the end of the message.
+func TestNoGoodbyeInLiteral(t *testing.T) {
+	t.Parallel()
+	g, conn := testGuard("", true)
+	r := &response{g: g}
+	r.text("* 1 FETCH (BODY[] ")
+	r.literal(bytes.Repeat([]byte("x"), flushSize))
+	g.hangUp("stopping")
+	r.text(")")
+	r.line()
+	if err := r.flush(); err == nil {
+		t.Error("written after the end")
+	}
+	if got := conn.out.String(); strings.Contains(got, "BYE") || strings.HasSuffix(got, ")\r\n") {
+		t.Errorf("got %q", got[max(0, len(got)-50):])
+	}
+}
+
 // TestHangUpInIdle lets clients vanish in IDLE while mail arrives.
 func TestHangUpInIdle(t *testing.T) {
 	t.Parallel()
