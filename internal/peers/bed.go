@@ -105,37 +105,51 @@ func (b *Bed) tail() string {
 	return out.String()
 }
 
-// prepare makes directories with the owners that the daemons insist on.
-func (b *Bed) prepare() error {
-	postfix, err1 := lookup("postfix", user.Lookup)
-	mail, err2 := lookup("mail", user.Lookup)
-	group, err3 := user.LookupGroup("postdrop")
-	for _, err := range []error{err1, err2, err3} {
-		if err != nil {
-			return err
-		}
+// directory is one of the bed's, with the owner that its daemon insists on.
+type directory struct {
+	path  string
+	mode  os.FileMode
+	owner ids
+}
+
+func directories() ([]directory, error) {
+	postfix, err := userIDs("postfix")
+	if err != nil {
+		return nil, err
 	}
-	postdrop, err := strconv.Atoi(group.Gid)
+	mail, err := userIDs("mail")
+	if err != nil {
+		return nil, err
+	}
+	postdrop, err := user.LookupGroup("postdrop")
+	if err != nil {
+		return nil, err
+	}
+	drop := ids{uid: postfix.uid}
+	if drop.gid, err = strconv.Atoi(postdrop.Gid); err != nil {
+		return nil, err
+	}
+	var dirs []directory
+	for _, path := range []string{"", "tls", "log", "sock", "dovecot", "dovecot/run", "postfix", "postfix/etc", "postfix/spool", "postfix/spool/pid"} {
+		dirs = append(dirs, directory{path: path, mode: 0o755})
+	}
+	for _, path := range []string{
+		"data", "spool/active", "spool/bounce", "spool/corrupt", "spool/defer", "spool/deferred", "spool/flush",
+		"spool/hold", "spool/incoming", "spool/private", "spool/saved", "spool/trace",
+	} {
+		dirs = append(dirs, directory{"postfix/" + path, 0o700, ids{uid: postfix.uid}})
+	}
+	return append(dirs,
+		directory{"mail", 0o755, mail},
+		directory{"postfix/spool/public", 0o710, drop},
+		directory{"postfix/spool/maildrop", 0o730, drop}), nil
+}
+
+// prepare makes the directories and the certificates.
+func (b *Bed) prepare() error {
+	dirs, err := directories()
 	if err != nil {
 		return err
-	}
-	dirs := []struct {
-		path     string
-		mode     os.FileMode
-		uid, gid int
-	}{
-		{"", 0o755, 0, 0}, {"tls", 0o755, 0, 0}, {"log", 0o755, 0, 0}, {"sock", 0o755, 0, 0}, {"dovecot", 0o755, 0, 0}, {"dovecot/run", 0o755, 0, 0},
-		{"mail", 0o755, mail.uid, mail.gid},
-		{"postfix", 0o755, 0, 0}, {"postfix/etc", 0o755, 0, 0}, {"postfix/data", 0o700, postfix.uid, 0},
-		{"postfix/spool", 0o755, 0, 0}, {"postfix/spool/pid", 0o755, 0, 0},
-		{"postfix/spool/public", 0o710, postfix.uid, postdrop}, {"postfix/spool/maildrop", 0o730, postfix.uid, postdrop},
-	}
-	for _, queue := range []string{"active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"} {
-		dirs = append(dirs, struct {
-			path     string
-			mode     os.FileMode
-			uid, gid int
-		}{"postfix/spool/" + queue, 0o700, postfix.uid, 0})
 	}
 	for _, d := range dirs {
 		path := filepath.Join(b.Dir, d.path)
@@ -146,7 +160,7 @@ func (b *Bed) prepare() error {
 		if err := os.Chmod(path, d.mode); err != nil {
 			return err
 		}
-		if err := os.Chown(path, d.uid, d.gid); err != nil {
+		if err := os.Chown(path, d.owner.uid, d.owner.gid); err != nil {
 			return err
 		}
 	}
@@ -156,8 +170,8 @@ func (b *Bed) prepare() error {
 
 type ids struct{ uid, gid int }
 
-func lookup(name string, by func(string) (*user.User, error)) (ids, error) {
-	u, err := by(name)
+func userIDs(name string) (ids, error) {
+	u, err := user.Lookup(name)
 	if err != nil {
 		return ids{}, err
 	}
