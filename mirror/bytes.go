@@ -369,7 +369,11 @@ func (m *Mirror) fetchBatch(ctx context.Context, rows []db.Message) error {
 		if err != nil {
 			return err
 		}
-		for id, raw := range got {
+		for _, uid := range uids {
+			raw, id := got[byUID[uid]], byUID[uid]
+			if raw == nil {
+				continue
+			}
 			if err := m.fetched(ctx, id, raw); err != nil && !errors.Is(err, errGone) {
 				return err
 			}

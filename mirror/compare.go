@@ -238,5 +238,15 @@ func (s *session) heal(ctx context.Context, box db.Mailbox, sel upstream.Selecte
 		return nil
 	}
 	s.m.log.Warn("messages without a row", "mailbox", box.Name, "n", len(unknown))
-	return s.receive(ctx, box, sel.UIDValidity, unknown)
+	var sums []upstream.Summary
+	err := s.conn.Index(ctx, unknown[0], []string{}, func(sum upstream.Summary) error {
+		if _, ok := slices.BinarySearch(unknown, sum.UID); ok {
+			sums = append(sums, sum)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.receive(ctx, box, sel.UIDValidity, sums)
 }

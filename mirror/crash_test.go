@@ -158,9 +158,7 @@ func (c change) run(t *testing.T, command string, crash crash) {
 	for box, want := range c.upstream {
 		b.wantUpstream(box, want...)
 	}
-	if len(b.notes) > 0 {
-		t.Errorf("notes: %q", b.notes)
-	}
+	b.wantNotes(0)
 	if got := b.oracle.subjects(); len(got) != len(slices.Compact(slices.Sorted(slices.Values(got)))) {
 		t.Errorf("looked at twice: %q", got)
 	}

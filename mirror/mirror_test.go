@@ -32,6 +32,7 @@ type oracle struct {
 	mu    sync.Mutex
 	asked []string // subjects, in order
 	hold  bool     // hold what asks for it
+	pad   int      // octets by which views are longer
 }
 
 func (o *oracle) Candidate(header []byte) bool {
@@ -45,7 +46,8 @@ func (o *oracle) Ingest(_ context.Context, a Arrival) (Ruling, error) {
 	o.asked = append(o.asked, subject)
 	switch verb, _, _ := strings.Cut(subject, " "); verb {
 	case "open":
-		return Ruling{Verdict: Deliver, Kind: Opened, View: viewOf(subject), Keywords: mailbox.NewFlags(mailbox.Encrypted)}, nil
+		view := append(viewOf(subject), make([]byte, o.pad)...)
+		return Ruling{Verdict: Deliver, Kind: Opened, View: view, Keywords: mailbox.NewFlags(mailbox.Encrypted)}, nil
 	case "hide":
 		return Ruling{Verdict: Hide}, nil
 	case "consume":
@@ -87,15 +89,17 @@ func sealed(subject string) []byte {
 
 // bed is a provider, an index and a mirror between them.
 type bed struct {
-	t      *testing.T
-	p      *provider.Provider
-	db     *db.DB
-	m      *Mirror
-	oracle *oracle
-	opts   Options
-	notes  []string
-	cancel context.CancelFunc
-	ended  chan error
+	t        *testing.T
+	p        *provider.Provider
+	db       *db.DB
+	m        *Mirror
+	oracle   *oracle
+	ingester Ingester
+	opts     Options
+	noted    sync.Mutex
+	notes    []string // subjects
+	cancel   context.CancelFunc
+	ended    chan error
 }
 
 // newBed starts a provider and an index. The mirror is started by start.
@@ -104,6 +108,7 @@ func newBed(t *testing.T, po provider.Options, o Options) *bed {
 	po.Users = map[string]string{user: password}
 	po.Unguarded = true
 	b := &bed{t: t, p: provider.NewTest(t, po), oracle: &oracle{}, opts: o}
+	b.ingester = b.oracle
 	index, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"), db.NewKey(), db.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -140,10 +145,14 @@ func (b *bed) make() {
 	b.t.Helper()
 	o := b.opts
 	o.Note = func(tx *db.Tx, subject, text string) error {
-		tx.AfterCommit(func() { b.notes = append(b.notes, subject) })
+		tx.AfterCommit(func() {
+			b.noted.Lock()
+			defer b.noted.Unlock()
+			b.notes = append(b.notes, subject)
+		})
 		return nil
 	}
-	m, err := New(context.Background(), b.db, b.config(), b.oracle, o)
+	m, err := New(context.Background(), b.db, b.config(), b.ingester, o)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -188,6 +197,16 @@ func (b *bed) eventually(what string, cond func() bool) {
 			b.t.Fatalf("never: %s; state %+v", what, b.m.State())
 		}
 		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// wantNotes compares the number of notes that the user got.
+func (b *bed) wantNotes(n int) {
+	b.t.Helper()
+	b.noted.Lock()
+	defer b.noted.Unlock()
+	if len(b.notes) != n {
+		b.t.Errorf("notes: %q, want %d", b.notes, n)
 	}
 }
 

@@ -87,7 +87,19 @@ type entry struct {
 }
 
 func (m *Mirror) entry(sum upstream.Summary) entry {
+	if sum.InternalDate.IsZero() { // the provider gave none that can be read
+		sum.InternalDate = m.opts.Now()
+	}
 	return entry{sum, m.ingest.Candidate(sum.Header), messageID(sum.Header)}
+}
+
+func (m *Mirror) entries(sums []upstream.Summary) []entry {
+	all := make([]entry, len(sums))
+	for i, sum := range sums {
+		all[i] = m.entry(sum)
+	}
+	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.UID, b.UID) })
+	return all
 }
 
 // progressEvery is how many messages pass between two reports while a long list runs.
@@ -107,7 +119,7 @@ func (s *session) enlist(ctx context.Context, box db.Mailbox, sel upstream.Selec
 		e := s.m.entry(sum)
 		// What came after the account was added is looked at as an arrival, even if this list is
 		// the first to show it: these few header fields do not tell all that it may.
-		e.candidate = e.candidate || !s.m.isOld(sum.InternalDate)
+		e.candidate = e.candidate || !s.m.isOld(e.InternalDate)
 		entries = append(entries, e)
 		if len(entries)%progressEvery == 0 {
 			s.m.reportProgress(box.ID, fmt.Sprintf("Reading the list of %s: %d of %d messages.", box.Name, len(entries), sel.Messages))
@@ -203,22 +215,18 @@ func (s *session) receiveNew(ctx context.Context, box db.Mailbox, sel upstream.S
 	if !few {
 		fields = []string{}
 	}
-	var uids []uint32
-	var entries []entry
+	var sums []upstream.Summary
 	err := s.conn.Index(ctx, box.UpUIDNext, fields, func(sum upstream.Summary) error {
-		uids = append(uids, sum.UID)
-		if few {
-			entries = append(entries, s.m.entry(sum))
-		}
+		sums = append(sums, sum)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	if few {
-		err = s.takeIn(ctx, box, sel.UIDValidity, entries)
+		err = s.takeIn(ctx, box, sel.UIDValidity, s.m.entries(sums))
 	} else {
-		err = s.receive(ctx, box, sel.UIDValidity, uids)
+		err = s.receive(ctx, box, sel.UIDValidity, sums)
 	}
 	if err != nil {
 		return err
@@ -229,22 +237,28 @@ func (s *session) receiveNew(ctx context.Context, box db.Mailbox, sel upstream.S
 // headerBatch is how many header blocks are asked for at once: a few hundred kilobytes.
 const headerBatch = 100
 
-// receive takes in the messages with these UIDs.
-func (s *session) receive(ctx context.Context, box db.Mailbox, validity uint32, uids []uint32) error {
-	for batch := range slices.Chunk(uids, headerBatch) {
+// receive takes in messages that are known but for their header blocks.
+func (s *session) receive(ctx context.Context, box db.Mailbox, validity uint32, sums []upstream.Summary) error {
+	for batch := range slices.Chunk(sums, headerBatch) {
 		if err := s.ensure(ctx, box, validity); err != nil {
 			return err
 		}
-		var entries []entry
-		err := s.conn.Headers(ctx, batch, func(sum upstream.Summary) error {
-			entries = append(entries, s.m.entry(sum))
+		at := make(map[uint32]int, len(batch))
+		uids := make([]uint32, len(batch))
+		for i, sum := range batch {
+			at[sum.UID], uids[i] = i, sum.UID
+		}
+		err := s.conn.Headers(ctx, uids, func(sum upstream.Summary) error {
+			if i, ok := at[sum.UID]; ok {
+				batch[i].Header = sum.Header
+			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.UID, b.UID) })
-		if err := s.takeIn(ctx, box, validity, entries); err != nil {
+		batch = slices.DeleteFunc(batch, func(sum upstream.Summary) bool { return sum.Header == nil }) // gone meanwhile
+		if err := s.takeIn(ctx, box, validity, s.m.entries(batch)); err != nil {
 			return err
 		}
 		if err := s.yield(ctx, box.ID); err != nil {
