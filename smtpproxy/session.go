@@ -23,7 +23,11 @@ type session struct {
 
 	// Data may run beside Reset (after BDAT), and Logout beside everything.
 	size       atomic.Int64 // what MAIL declared
+	receiving  atomic.Bool
 	submitting atomic.Bool
+	// abandoned: a message in chunks was given up. QUIRK: go-smtp may then take its result
+	// for the next message's, so there must not be a next one.
+	abandoned atomic.Bool
 }
 
 var _ smtp.AuthSession = (*session)(nil)
@@ -34,6 +38,9 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 		return errAuthRequired
 	case s.server.ctx.Err() != nil:
 		s.hangUp("421 4.3.2 The bridge is stopping")
+		return errClosing
+	case s.abandoned.Load():
+		s.hangUp("421 4.3.0 Connect again after giving up a message")
 		return errClosing
 	}
 	if from != "" { // the null sender of a bounce (RFC 5321, section 4.5.5)
@@ -67,7 +74,13 @@ func (s *session) Data(r io.Reader) error {
 	if size := s.size.Load(); size > 0 { // at most MaxMessage: go-smtp has checked
 		body.Grow(int(size) + bytes.MinRead)
 	}
-	if _, err := body.ReadFrom(r); err != nil {
+	s.receiving.Store(true)
+	_, err := body.ReadFrom(r)
+	if errors.Is(err, smtp.ErrDataReset) {
+		s.abandoned.Store(true)
+	}
+	s.receiving.Store(false)
+	if err != nil {
 		return s.brokenOff(err)
 	}
 	if !s.server.submissions.begin() {
@@ -119,6 +132,9 @@ func (s *session) done() {
 
 func (s *session) Reset() {
 	s.done()
+	if s.receiving.Load() {
+		s.abandoned.Store(true)
+	}
 	s.from, s.to, s.utf8 = "", nil, false
 	s.size.Store(0)
 }
