@@ -48,7 +48,7 @@ install_engine() {
   [ -x "$to/deltachat-rpc-server" ] && return 0
   echo "fetching $ENGINE@$VERSION"
   tmp=$(mktemp -d)
-  (cd "$tmp" && npm pack --silent "$ENGINE@$VERSION" >/dev/null) || { rm -rf "$tmp"; fail "npm cannot fetch $ENGINE@$VERSION"; }
+  (cd "$tmp" && npm pack --loglevel=error "$ENGINE@$VERSION" >/dev/null) || { rm -rf "$tmp"; fail "npm cannot fetch $ENGINE@$VERSION"; }
   local sum
   sum="sha512-$(openssl dgst -sha512 -binary "$tmp"/*.tgz | openssl base64 -A)"
   [ "$sum" = "$INTEGRITY" ] || { rm -rf "$tmp"; fail "the engine's checksum is $sum, not $INTEGRITY"; }
