@@ -144,10 +144,16 @@ func TestCloseEndsCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { <-entered; s.Close() }()
+	closed := make(chan struct{})
+	go func() {
+		<-entered
+		s.Close()
+		close(closed)
+	}()
 	if e, ok := errors.AsType[*Error](c.Call(t.Context(), "wait", struct{}{}, nil)); !ok || e.Exit != 75 {
 		t.Errorf("got %v, want the command's own refusal", e)
 	}
+	<-closed
 	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("after the end: %v", err)
 	}

@@ -371,7 +371,22 @@ func (b imapBackend) Login(_ context.Context, user, password string) (imapproxy.
 type smtpBackend struct{ *accounts }
 
 func (b smtpBackend) Login(_ context.Context, user, password string) (smtpproxy.Submitter, error) {
-	return b.login(user, password)
+	e, err := b.login(user, password)
+	if refusal, ok := errors.AsType[*mailbox.Error](err); ok && refusal.Code == mailbox.CodeUnavailable {
+		return nil, notNow{refusal, refusal.Text}
+	}
+	return e, err
+}
+
+// notNow is a login that is refused for another reason than the password.
+type notNow struct {
+	error
+	text string
+}
+
+// SMTPStatus is RFC 4954, section 6: the client should try again, not ask for a password.
+func (e notNow) SMTPStatus() (code int, enhanced [3]int, text string) {
+	return 454, [3]int{4, 7, 0}, e.text
 }
 
 // addresses lists every account of the home.

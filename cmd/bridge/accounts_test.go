@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"mailbridge/account"
 	"mailbridge/mailbox"
+	"mailbridge/smtpproxy"
 )
 
 // fakeEngine is an account whose life the test decides. What it does not define panics.
@@ -21,13 +23,13 @@ type fakeEngine struct {
 	address string
 	ready   bool
 	run     func(ctx context.Context) error
-	closed  *int
+	closed  *atomic.Int32
 }
 
 func (e *fakeEngine) Address() string            { return e.address }
 func (e *fakeEngine) Settings() account.Settings { return account.Settings{Address: e.address} }
 func (e *fakeEngine) LocalPassword() string      { return "secret of " + e.address }
-func (e *fakeEngine) Close() error               { *e.closed++; return nil }
+func (e *fakeEngine) Close() error               { e.closed.Add(1); return nil }
 
 func (e *fakeEngine) CheckPassword(user, password string) bool {
 	return canonical(user) == e.address && password == e.LocalPassword()
@@ -61,7 +63,7 @@ const (
 type world struct {
 	dirs   dirs
 	open   map[string]func() (engine, error) // what opening an account gives
-	closed int
+	closed atomic.Int32
 }
 
 func newWorld(t *testing.T, addresses ...string) *world {
@@ -135,6 +137,12 @@ func TestOneAccountFails(t *testing.T) {
 			if e, ok := errors.AsType[*mailbox.Error](err); !ok || e.Code != mailbox.CodeUnavailable {
 				t.Errorf("alice: %v", err)
 			}
+			_, err = smtpBackend{a}.Login(t.Context(), alice, "secret of "+alice)
+			if status, ok := errors.AsType[smtpproxy.Status](err); !ok {
+				t.Errorf("alice by SMTP: %v", err)
+			} else if code, _, _ := status.SMTPStatus(); code != 454 {
+				t.Errorf("alice by SMTP: %d", code)
+			}
 			s, err := b.status(t.Context(), noArgs{})
 			if err != nil || s.Accounts[0].State != "failed" || len(s.Accounts[0].Warnings) != 1 || s.Accounts[1].State != "running" {
 				t.Errorf("%+v %v", s.Accounts, err)
@@ -167,8 +175,8 @@ func TestReadyDoesNotWaitForever(t *testing.T) {
 			t.Errorf("waited %v", time.Since(began))
 		}
 		a.close()
-		if w.closed != 1 {
-			t.Errorf("closed %d times", w.closed)
+		if w.closed.Load() != 1 {
+			t.Errorf("closed %d times", w.closed.Load())
 		}
 	})
 }
@@ -274,8 +282,8 @@ func TestAdd(t *testing.T) {
 		if got, err := w.dirs.addresses(); err != nil || !slices.Equal(got, []string{alice}) {
 			t.Errorf("%v %v", got, err)
 		}
-		if w.closed != 2 { // once when it was made, once at the end
-			t.Errorf("closed %d times", w.closed)
+		if w.closed.Load() != 2 { // once when it was made, once at the end
+			t.Errorf("closed %d times", w.closed.Load())
 		}
 	}
 }

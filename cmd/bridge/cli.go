@@ -47,9 +47,6 @@ type app struct {
 	grammar        *grammar
 }
 
-// runner is a command.
-type runner interface{ Run(*app) error }
-
 // execute runs one command line and gives the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	g := &grammar{}

@@ -221,14 +221,21 @@ func (b *bridge) status(ctx context.Context, _ noArgs) (bridgeStatus, error) {
 	for _, address := range b.accounts.addresses() {
 		e, err := b.accounts.get(ctx, address)
 		if err != nil {
-			s.Accounts = append(s.Accounts, account.Status{
-				Address: address, State: stateOf(err), Provider: "offline", Warnings: []string{clean(err.Error())},
-			})
+			s.Accounts = append(s.Accounts, closedStatus(address, err))
 			continue
 		}
 		s.Accounts = append(s.Accounts, b.state(ctx, e))
 	}
 	return s, nil
+}
+
+// closedStatus is the status of an account that is not open.
+func closedStatus(address string, err error) account.Status {
+	s := account.Status{Address: address, State: stateOf(err), Provider: "offline", Warnings: []string{}}
+	if s.State != "stopped" {
+		s.Warnings = append(s.Warnings, clean(classify(err).Text))
+	}
+	return s
 }
 
 func (b *bridge) invite(ctx context.Context, args inviteArgs) (account.Invite, error) {
