@@ -4,10 +4,14 @@ package interop
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
 	"mime"
 	"net/mail"
 	"net/smtp"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -110,10 +114,45 @@ func (c *client) find(mailbox, text string) message {
 	return found
 }
 
-// send submits a message as an ordinary client does.
+// send submits a message as an ordinary client does: STARTTLS with the bridge's certificate,
+// AUTH PLAIN, one transaction.
 func (b *bridge) send(to []string, raw string) error {
-	auth := smtp.PlainAuth("", b.settings.User, b.settings.Password, b.settings.SMTP.Host)
-	return smtp.SendMail(b.settings.smtpAddr(), auth, b.addr, to, []byte(raw))
+	c, err := smtp.Dial(b.settings.smtpAddr())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	pem, err := os.ReadFile(b.settings.CertificateFile)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	if err := c.StartTLS(&tls.Config{RootCAs: roots, ServerName: "localhost"}); err != nil {
+		return err
+	}
+	if err := c.Auth(smtp.PlainAuth("", b.settings.User, b.settings.Password, b.settings.SMTP.Host)); err != nil {
+		return err
+	}
+	if err := c.Mail(b.addr); err != nil {
+		return err
+	}
+	for _, addr := range to {
+		if err := c.Rcpt(addr); err != nil {
+			return err
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, raw); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return c.Quit()
 }
 
 // witness sits in IDLE on a mailbox and writes down every change of the message count.
