@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -163,10 +162,4 @@ func outerDate(now time.Time) time.Time {
 		n = n<<8 | uint64(c)
 	}
 	return now.Add(-time.Duration(n % uint64(maxDateShift/time.Second) * uint64(time.Second)))
-}
-
-// headerBlock gives the header of a message with the empty line that ends it.
-func headerBlock(msg []byte) []byte {
-	_, n := message.ParseHeader(msg)
-	return bytes.Clone(msg[:n])
 }

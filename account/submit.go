@@ -266,8 +266,9 @@ func (a *Account) await(ctx context.Context, ids []int64) (string, error) {
 			a.outbox.done.forget(id, tried)
 			patience.Reset(0)
 		case <-ctx.Done():
+			// The message is stored, so it is taken: a refusal would make the client send it again.
 			a.outbox.done.forget(id, tried)
-			return "", refuseForNow("The message is queued.") // nobody hears it: the client is gone
+			return a.verdict(context.WithoutCancel(ctx), ids)
 		}
 	}
 	return a.verdict(context.WithoutCancel(ctx), ids)

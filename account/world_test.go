@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,11 +28,19 @@ type world struct {
 	*testing.T
 	provider *provider.Provider
 	ca       string
+	ahead    atomic.Int64 // by how much the accounts' clocks are ahead
+	deaths   deaths
 }
+
+// now is the accounts' clock, advance moves it on: nobody waits for minutes.
+func (w *world) now() time.Time            { return time.Now().Add(time.Duration(w.ahead.Load())) }
+func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t *testing.T, o provider.Options) *world {
 	t.Helper()
-	w := &world{T: t, provider: provider.NewTest(t, o)}
+	w := &world{T: t}
+	o.Trace = w.deaths.trace
+	w.provider = provider.NewTest(t, o)
 	w.ca = filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(w.ca, w.provider.CA(), 0o600); err != nil {
 		t.Fatal(err)
@@ -51,6 +60,7 @@ type person struct {
 func (w *world) options(dir string) account.Options {
 	o := account.Options{
 		Dir:          dir,
+		Now:          w.now,
 		MasterKey:    func(context.Context) ([32]byte, error) { return [32]byte{1}, nil },
 		PollInterval: 200 * time.Millisecond,
 		SentGrace:    300 * time.Millisecond,
@@ -114,12 +124,7 @@ func (p *person) end() {
 func (p *person) restart() {
 	p.w.Helper()
 	p.end()
-	a, err := account.Open(context.Background(), p.w.options(p.dir))
-	if err != nil {
-		p.w.Fatal(err)
-	}
-	p.Account = a
-	p.run()
+	p.open()
 }
 
 // mail is a message as a client sees it.
@@ -131,14 +136,6 @@ type mail struct {
 func (m mail) header(name string) string {
 	h, _ := message.ParseHeader(m.raw)
 	return h.Text(name)
-}
-
-func (m mail) text() string {
-	root := message.Parse(m.raw)
-	for len(root.Children) > 0 {
-		root = root.Children[0]
-	}
-	return root.Text(m.raw)
 }
 
 // read gives every message of a mailbox.

@@ -1,7 +1,0 @@
-//go:build tools
-
-package deps
-
-import (
-	_ "honnef.co/go/tools/cmd/staticcheck"
-)
