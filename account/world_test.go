@@ -33,7 +33,7 @@ type world struct {
 }
 
 // now is the accounts' clock, advance moves it on: nobody waits for minutes.
-func (w *world) now() time.Time            { return time.Now().Add(time.Duration(w.ahead.Load())) }
+func (w *world) now() time.Time          { return time.Now().Add(time.Duration(w.ahead.Load())) }
 func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t *testing.T, o provider.Options) *world {

@@ -1,0 +1,173 @@
+package account_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mailbridge/account"
+	"mailbridge/internal/provider"
+	"mailbridge/mailbox"
+)
+
+// end is how things end at a command: with the connection, with the process, or with a
+// refusal; before the command happens or after it.
+type end struct {
+	effect   provider.Effect
+	code     int // of provider.Refuse
+	killed   bool
+	happened bool
+}
+
+var ends = map[string]end{
+	"lost before":   {effect: provider.CutBefore},
+	"lost after":    {effect: provider.CutAfter, happened: true},
+	"killed before": {killed: true},
+	"killed after":  {killed: true, happened: true},
+	"refused":       {effect: provider.Refuse, code: 550},
+	"not now":       {effect: provider.Refuse, code: 451},
+}
+
+// at lets things end at a command of p, and gives a function that waits for it and, if the
+// process ended, starts a new one.
+func (e end) at(p *person, command, arg string, skip int) (settle func()) {
+	if e.killed {
+		d := p.dieAt(death{command: command, arg: arg, skip: skip, happened: e.happened})
+		return d.revive
+	}
+	fault := p.w.provider.Inject(provider.Fault{User: p.addr, Command: command, Arg: arg, Skip: skip, Times: 1, Effect: e.effect, Code: e.code})
+	return func() {
+		p.w.Helper()
+		select {
+		case <-fault.Reached():
+		case <-time.After(patience):
+			p.w.Fatalf("%s was never sent", command)
+		}
+	}
+}
+
+// learnt is longer than the first upload waits for a copy that the provider saves by itself.
+const learnt = 2 * time.Minute
+
+// TestSubmissionCrash: wherever it ends, the recipient gets the mail exactly once or its
+// outcome is unknown, there is one Sent copy here and one at the provider, and nothing that is
+// to be encrypted gets there in the clear.
+func TestSubmissionCrash(t *testing.T) {
+	t.Parallel()
+	points := []struct{ command, arg string }{
+		{"MAIL", ""}, {"RCPT", ""}, {"DATA", ""}, {"STATUS", "Sent"}, {"APPEND", "Sent"},
+	}
+	for _, encrypted := range []bool{true, false} {
+		for _, point := range points {
+			for how, e := range ends {
+				for _, saves := range []bool{false, true} {
+					upload := point.arg == "Sent"
+					if saves && (!upload && e.killed || e.effect == provider.Refuse) {
+						continue // a client that saw no reply saves nothing
+					}
+					if upload && e.effect == provider.Refuse && e.code == 550 {
+						continue // IMAP has no codes; "not now" refuses there
+					}
+					t.Run(fmt.Sprintf("encrypted=%v/saves=%v/%s at %s", encrypted, saves, how, point.command), func(t *testing.T) {
+						t.Parallel()
+						c := submissionCrash{newWorld(t, provider.Options{}), encrypted, saves, point.command, point.arg, e}
+						c.run()
+					})
+				}
+			}
+		}
+	}
+}
+
+type submissionCrash struct {
+	*world
+	encrypted, saves bool
+	command, arg     string
+	end
+}
+
+const secret = "Kammerjaegerlatein"
+
+func (c submissionCrash) run() {
+	alice, carol := c.add("alice"), "carol@"+domain
+	if c.encrypted {
+		bob := c.add("bob")
+		c.shake(alice, bob)
+		bob.end() // what is counted is what the provider has
+		carol = bob.addr
+		c.provider.Watch(secret)
+	} else {
+		c.provider.AddUser(carol, "x")
+	}
+	there := func() int { return len(c.provider.Messages(carol, "INBOX")) }
+	before := there()
+	msg := strings.ReplaceAll(letterTo(alice.addr, carol, secret, "so "+secret), "\n", "\r\n")
+	settle := c.at(alice, c.command, c.arg, 0)
+	replied := make(chan error, 1)
+	go func(a *account.Account) {
+		_, err := a.Submit(context.Background(), alice.addr, []string{carol}, []byte(msg))
+		replied <- err
+	}(alice.Account)
+	upload := c.arg == "Sent"
+	if upload || !c.killed {
+		err := <-replied
+		var refusal *account.Refusal
+		if refused := !upload && c.code == 550; refused != errors.As(err, &refusal) {
+			c.Fatalf("submit: %v", err)
+		}
+	}
+	saved := []byte("X-Saved: by the client\r\n" + msg)
+	if c.saves {
+		if _, _, err := alice.Append(context.Background(), "Sent", saved, mailbox.NewFlags(mailbox.Seen), time.Now()); err != nil {
+			c.Fatal(err)
+		}
+	}
+	c.advance(learnt)
+	settle()
+	c.eventually("nothing is queued", func() bool { return alice.State(context.Background()).Queued == 0 })
+	copies := 1
+	if !upload && c.code == 550 {
+		copies = 0
+	}
+	c.eventually("the Sent copies are there", func() bool {
+		c.advance(learnt)
+		return alice.count("Sent", secret) >= copies && len(alice.upstream("Sent")) >= copies
+	})
+	alice.synced()
+	alice.restart()
+	c.advance(learnt)
+	alice.synced()
+	c.check(alice, there()-before, copies, saved)
+}
+
+// check looks at what has become of it all.
+func (c submissionCrash) check(alice *person, arrived, copies int, saved []byte) {
+	c.Helper()
+	unknown := alice.State(context.Background()).Unknown
+	switch {
+	case unknown > 1 || arrived > 1 || unknown == 0 && arrived != copies:
+		c.Errorf("it arrived %d times; %d unknown", arrived, unknown)
+	case unknown == 1 && c.command != "DATA" && !c.killed:
+		c.Error("the outcome is unknown, though the message never left")
+	}
+	alice.want("Sent", secret, copies)
+	alice.wantUpstream("Sent", copies)
+	for _, m := range alice.read("Sent") {
+		if c.saves && !bytes.Equal(m.raw, saved) {
+			c.Errorf("not what the client saved:\n%s", m.raw)
+		}
+	}
+	for _, m := range alice.upstream("Sent") {
+		if c.encrypted != bytes.Contains(m.Data, []byte("multipart/encrypted")) {
+			c.Errorf("the provider's copy:\n%s", m.Data)
+		}
+	}
+	if n := alice.count(mailbox.Bridge, "It is not known whether a message was sent") +
+		alice.count(mailbox.Bridge, "It_is_not_known_whether"); n != unknown {
+		c.Errorf("%d notes, %d unknown", n, unknown)
+	}
+}

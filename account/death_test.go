@@ -1,0 +1,175 @@
+package account_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"mailbridge/account"
+	"mailbridge/internal/provider"
+)
+
+// death is the end of a person's process at one of its commands, as kill -9 or a power cut
+// ends it: what was committed when the command came stays, and nothing that the process does
+// afterwards reaches the index or the provider. The command itself happens or does not.
+type death struct {
+	p        *person
+	command  string // as provider.Command.Name
+	arg      string // as provider.Command.Arg; empty: any
+	skip     int    // so many matching commands pass first
+	happened bool
+
+	image   string // the account's directory as it was left
+	failed  error
+	reached chan struct{}
+	silence *provider.Injection
+}
+
+// deaths are those to come.
+type deaths struct {
+	mu   sync.Mutex
+	list []*death
+}
+
+// trace is called before each command at the provider.
+func (ds *deaths) trace(c provider.Command) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	for i, d := range ds.list {
+		if c.User != d.p.addr || c.Name != d.command || d.arg != "" && !strings.EqualFold(c.Arg, d.arg) {
+			continue
+		}
+		if d.skip > 0 {
+			d.skip--
+			continue
+		}
+		ds.list = append(ds.list[:i:i], ds.list[i+1:]...)
+		d.strike()
+		return
+	}
+}
+
+// dieAt lets a person's process die at a command to come.
+func (p *person) dieAt(d death) *death {
+	d.p, d.reached = p, make(chan struct{})
+	d.image = filepath.Join(p.w.TempDir(), "image")
+	p.w.deaths.mu.Lock()
+	defer p.w.deaths.mu.Unlock()
+	p.w.deaths.list = append(p.w.deaths.list, &d)
+	return &d
+}
+
+func (d *death) strike() {
+	defer close(d.reached)
+	d.failed = d.takeImage()
+	if d.happened {
+		d.p.w.provider.Inject(provider.Fault{User: d.p.addr, Command: d.command, Arg: d.arg, Times: 1, Effect: provider.CutAfter})
+	}
+	d.silence = d.p.w.provider.Inject(provider.Fault{User: d.p.addr, Effect: provider.CutBefore})
+}
+
+// takeImage keeps what was committed.
+func (d *death) takeImage() error {
+	if err := os.MkdirAll(d.image, 0o700); err != nil {
+		return err
+	}
+	key, err := os.ReadFile(filepath.Join(d.p.dir, "data.key"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.image, "data.key"), key, 0o600); err != nil {
+		return err
+	}
+	index, err := sql.Open("sqlite3", "file:"+filepath.Join(d.p.dir, "index.db")+"?mode=ro&_busy_timeout=5000")
+	if err != nil {
+		return err
+	}
+	defer index.Close()
+	_, err = index.Exec("VACUUM INTO ?", filepath.Join(d.image, "index.db"))
+	return err
+}
+
+// pending reports whether the command has not come yet.
+func (d *death) pending() bool {
+	select {
+	case <-d.reached:
+		return false
+	default:
+		return true
+	}
+}
+
+// revive waits for the death and starts a new process with what the old one left.
+func (d *death) revive() {
+	d.p.w.Helper()
+	select {
+	case <-d.reached:
+	case <-time.After(patience):
+		d.p.w.Fatalf("%s was never sent", d.command)
+	}
+	if d.failed != nil {
+		d.p.w.Fatal(d.failed)
+	}
+	d.p.end()
+	d.silence.Release()
+	d.p.dir = d.image
+	d.p.open()
+}
+
+// open starts a process with the account's directory as it is.
+func (p *person) open() {
+	p.w.Helper()
+	a, err := account.Open(context.Background(), p.w.options(p.dir))
+	if err != nil {
+		p.w.Fatal(err)
+	}
+	p.Account = a
+	p.run()
+}
+
+// synced waits until the provider has heard of everything that is due, and everything was
+// looked at.
+func (p *person) synced() {
+	p.w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := p.Synced(ctx); err != nil {
+		p.w.Fatalf("%s: %v", p.addr, err)
+	}
+}
+
+// count is how many messages of a mailbox hold text, and want checks it.
+func (p *person) count(name, text string) int {
+	p.w.Helper()
+	n := 0
+	for _, m := range p.read(name) {
+		if strings.Contains(string(m.raw), text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *person) want(name, text string, n int) {
+	p.w.Helper()
+	if got := p.count(name, text); got != n {
+		p.w.Errorf("%s sees %d messages with %q in %s, not %d", p.addr, got, text, name, n)
+	}
+}
+
+// wantUpstream checks how many messages the provider has in a mailbox.
+func (p *person) wantUpstream(name string, n int) {
+	p.w.Helper()
+	if got := p.upstream(name); len(got) != n {
+		var first []string
+		for _, m := range got {
+			first = append(first, fmt.Sprintf("%d: %.200s", m.UID, m.Data))
+		}
+		p.w.Errorf("the provider has %d messages of %s in %s, not %d:\n%s", len(got), p.addr, name, n, strings.Join(first, "\n"))
+	}
+}
