@@ -204,18 +204,24 @@ func (m *Mirror) fetchHeader(ctx context.Context, row db.Message) ([]byte, error
 	if raw, ok := m.cache.get(row.ID); ok {
 		return headerBlock(raw), nil
 	}
-	row, err := m.placed(ctx, row)
-	if err != nil {
-		return nil, err
+	for tries := 0; ; tries++ {
+		var err error
+		if row, err = m.placed(ctx, row); err != nil {
+			return nil, err
+		}
+		err = m.fillHeaders(ctx, row.Mailbox, row.UID, row)
+		if err == nil {
+			var header []byte
+			if header, err = m.keptHeader(ctx, row); err == nil {
+				return header, nil
+			}
+		}
+		next, moved := m.follow(ctx, row)
+		if !moved || tries > maxFollow {
+			return nil, m.fetchFailure(row, err)
+		}
+		row = next
 	}
-	if err := m.fillHeaders(ctx, row.Mailbox, row.UID, row); err != nil {
-		return nil, m.fetchFailure(row, err)
-	}
-	header, err := m.keptHeader(ctx, row)
-	if err != nil {
-		return nil, m.fetchFailure(row, err)
-	}
-	return header, nil
 }
 
 // fillHeaders fetches the missing header blocks from UID top downwards, one batch of those

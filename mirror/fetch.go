@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,6 +143,9 @@ func (f *fetcher) rest() {
 	f.idle = time.AfterFunc(fetchIdle, func() { conn.Close() })
 }
 
+// maxFollow is how often a reader follows a message that moves under its hands.
+const maxFollow = 3
+
 // body fetches the provider's bytes of a row, following it if it moves meanwhile.
 func (f *fetcher) body(ctx context.Context, row db.Message) ([]byte, error) {
 	for tries := 0; ; tries++ {
@@ -157,12 +161,35 @@ func (f *fetcher) body(ctx context.Context, row db.Message) ([]byte, error) {
 		if err == nil {
 			return raw, nil
 		}
-		moved, again := f.m.message(ctx, row.ID)
-		if again != nil || moved.Up == row.Up || moved.Up.UID == 0 || tries > 2 {
+		next, moved := f.m.follow(ctx, row)
+		if !moved || tries > maxFollow {
 			return nil, f.m.fetchFailure(row, err)
 		}
-		row = moved
+		row = next
 	}
+}
+
+// follow says where a message is that was not where its row said: a move may just be on its
+// way, and is waited for.
+func (m *Mirror) follow(ctx context.Context, row db.Message) (db.Message, bool) {
+	ctx, cancel := context.WithTimeout(ctx, placeWait)
+	defer cancel()
+	var now db.Message
+	err := m.await(ctx, func() (settled bool, err error) {
+		err = m.db.View(ctx, func(tx *db.Tx) error {
+			if now, err = tx.Message(row.ID); err != nil {
+				return err
+			}
+			entries, err := tx.JournalOf(row.ID)
+			settled = !slices.ContainsFunc(entries, func(e db.Entry) bool { return e.Op == db.OpMove && e.Sent })
+			return err
+		})
+		return settled || now.Up != row.Up, err
+	})
+	if err == nil && now.Up.UID == 0 && now.Up.Mailbox != 0 {
+		now, err = m.placed(ctx, now)
+	}
+	return now, err == nil && now.Up.UID != 0 && now.Up != row.Up
 }
 
 // fetchFailure says to a client why a message cannot be had.
