@@ -261,6 +261,23 @@ func (a *Account) providerPassword(ctx context.Context) (string, error) {
 	return string(password), err
 }
 
+// SetProviderPassword replaces the provider's password, once the provider has taken it. If it
+// does not, nothing changes.
+func (a *Account) SetProviderPassword(ctx context.Context, password string) error {
+	config := a.upstream
+	config.Password = func(context.Context) (string, error) { return password, nil }
+	if err := upstream.CheckLogin(ctx, config); err != nil {
+		return err
+	}
+	err := a.db.Update(ctx, func(tx *db.Tx) error { return tx.SetSetting(settingPassword, []byte(password)) })
+	if err != nil {
+		return err
+	}
+	a.mirror.Wake()
+	a.outbox.kick()
+	return nil
+}
+
 // Run is the account's life with its provider. It returns when ctx ends, or earlier with an
 // error that only a person can mend.
 func (a *Account) Run(ctx context.Context) error {
@@ -338,6 +355,14 @@ func (s Settings) normal() (Settings, error) {
 	if s.PreferEncrypt == "" {
 		s.PreferEncrypt = autocrypt.Mutual.String()
 	}
+	if s.CAFile == "" {
+		return s, nil
+	}
+	pem, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		return s, badData(err, "the certificate file cannot be read: %v", err)
+	}
+	s.CA = pem
 	return s, nil
 }
 
@@ -347,18 +372,14 @@ func (s Settings) upstream(password func(context.Context) (string, error)) (upst
 		IMAP: s.IMAP.endpoint(), SMTP: s.SMTP.endpoint(),
 		Username: s.Login, Password: password,
 	}
-	if s.CAFile == "" {
+	if len(s.CA) == 0 {
 		return config, nil
-	}
-	pem, err := os.ReadFile(s.CAFile)
-	if err != nil {
-		return config, badData(err, "the certificate file cannot be read: %v", err)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
-	if !roots.AppendCertsFromPEM(pem) {
+	if !roots.AppendCertsFromPEM(s.CA) {
 		return config, badData(nil, "%s holds no certificate", s.CAFile)
 	}
 	config.RootCAs = roots

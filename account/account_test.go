@@ -301,3 +301,71 @@ func TestLockedWithoutItsKey(t *testing.T) {
 		t.Errorf("no key: %v", err)
 	}
 }
+
+// TestLinkProvesItsHolderAndNotAnAddress: whoever joins under an address that has another key
+// is a claim, until the user accepts it.
+func TestLinkProvesItsHolderAndNotAnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	ctx := context.Background()
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	bob.end()
+	before, err := alice.Contact(ctx, bob.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := w.addIn("bob", "new machine")
+	key, _ := again.OwnKey(ctx)
+	invite, err := alice.Invite(ctx, account.InviteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	join, err := again.Join(ctx, invite.Link, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.wait(mailbox.Bridge, "Another key for bob@example.org")
+	claim, err := alice.Contact(ctx, bob.addr)
+	if err != nil || claim.Fingerprint != before.Fingerprint || len(claim.Candidates) != 1 || claim.Candidates[0] != key.Fingerprint {
+		t.Fatalf("after the claim: %+v, %v", claim, err)
+	}
+	checks, _ := alice.Check(ctx, []string{bob.addr})
+	if checks[0].Outcome != "encrypt" || !strings.Contains(checks[0].Reason, "bridge contact accept bob@example.org "+string(key.Fingerprint)) {
+		t.Errorf("check: %+v", checks)
+	}
+	var bad *account.BadData
+	if _, err := alice.AcceptKey(ctx, bob.addr, "nonsense"); !errors.As(err, &bad) {
+		t.Errorf("accept nonsense: %v", err)
+	}
+	if _, err := alice.AcceptKey(ctx, bob.addr, strings.Repeat("A", 40)); !errors.Is(err, account.ErrNotFound) {
+		t.Errorf("accept another: %v", err)
+	}
+	accepted, err := alice.AcceptKey(ctx, bob.addr, string(key.Fingerprint))
+	if err != nil || !accepted.Verified || accepted.Fingerprint != key.Fingerprint || accepted.VerifiedHow != "securejoin-v3" || len(accepted.Candidates) != 0 {
+		t.Fatalf("accepted: %+v, %v", accepted, err)
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if join, err = again.WaitJoin(wait, join.ID); err != nil || join.State != account.JoinCompleted {
+		t.Errorf("the joiner: %+v, %v", join, err)
+	}
+	alice.submit([]string{bob.addr}, letterTo(alice.addr, bob.addr, "hello again", "to the new key"))
+	again.wait(mailbox.Inbox, "to the new key")
+}
+
+func TestNewProviderPassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	w.provider.AddUser(alice.addr, "another")
+	w.provider.Cut()
+	w.eventually("the refused login is told", func() bool { return alice.State(context.Background()).Provider == "login-refused" })
+	if err := alice.SetProviderPassword(context.Background(), "wrong"); !upstream.IsAuth(err) {
+		t.Errorf("a wrong password: %v", err)
+	}
+	if err := alice.SetProviderPassword(context.Background(), "another"); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("it is connected again", func() bool { return alice.State(context.Background()).Provider == "connected" })
+}

@@ -13,6 +13,7 @@ type Settings struct {
 	Login         string // the provider's user name; empty: the address
 	IMAP, SMTP    Server
 	CAFile        string // PEM file with extra roots for the provider; empty: the system's
+	CA            []byte // what CAFile held when the account was added; the file may go
 	PreferEncrypt string // "mutual" or "nopreference"
 }
 

@@ -243,6 +243,50 @@ func (a *Account) Contact(ctx context.Context, address string) (Contact, error) 
 	return describeContact(peer), err
 }
 
+// AcceptKey makes a key that waits as a candidate the one that is used for an address, as the
+// user decided. A claim is thereby verified, and its joiner gets the confirmation.
+func (a *Account) AcceptKey(ctx context.Context, address, fingerprint string) (Contact, error) {
+	fpr, err := pgp.ParseFingerprint(fingerprint)
+	if err != nil {
+		return Contact{}, badData(err, "%q is not a fingerprint", fingerprint)
+	}
+	var peer db.Peer
+	err = a.db.Update(ctx, func(tx *db.Tx) (err error) {
+		if peer, err = tx.Peer(message.CanonicalAddr(address)); err != nil {
+			return err
+		}
+		var waiting bool
+		if peer, waiting = peer.Accept(fpr, a.now()); !waiting {
+			return fmt.Errorf("%w: no key %s waits for %s", ErrNotFound, fpr, address)
+		}
+		if err := tx.PutPeer(peer); err != nil || !peer.Verified() {
+			return err
+		}
+		return a.confirmClaim(tx, peer)
+	})
+	if errors.Is(err, db.ErrNotFound) {
+		return Contact{}, fmt.Errorf("%w: no contact %s", ErrNotFound, address)
+	}
+	a.outbox.kick()
+	return describeContact(peer), err
+}
+
+// confirmClaim answers a joiner whose claim the user has accepted.
+func (a *Account) confirmClaim(tx *db.Tx, peer db.Peer) error {
+	invites, err := tx.Invites(a.now())
+	if err != nil {
+		return err
+	}
+	for _, i := range invites {
+		for _, use := range i.Uses {
+			if use.Addr == peer.Addr && use.Fingerprint == peer.VerifiedCert {
+				return a.sendStep(tx, i.Confirm(peer.Addr, peer.Name, peer.VerifiedCert))
+			}
+		}
+	}
+	return nil // it was our join, which needs no answer
+}
+
 func describeContact(p db.Peer) Contact {
 	c := Contact{
 		Address: p.Addr, Name: p.Name, Fingerprint: p.Key(),

@@ -29,7 +29,7 @@ type world struct {
 	provider *provider.Provider
 	ca       string
 	ahead    atomic.Int64 // by how much the accounts' clocks are ahead
-	deaths   deaths
+	hooks    hooks
 }
 
 // now is the accounts' clock, advance moves it on: nobody waits for minutes.
@@ -39,7 +39,7 @@ func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 func newWorld(t *testing.T, o provider.Options) *world {
 	t.Helper()
 	w := &world{T: t}
-	o.Trace = w.deaths.trace
+	o.Trace = w.hooks.trace
 	w.provider = provider.NewTest(t, o)
 	w.ca = filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(w.ca, w.provider.CA(), 0o600); err != nil {
@@ -74,9 +74,16 @@ func (w *world) options(dir string) account.Options {
 
 func (w *world) add(name string) *person {
 	w.Helper()
+	return w.addIn(name, name)
+}
+
+// addIn adds an account with a directory of its own: two with one name are two
+// installations, with different keys, of one address.
+func (w *world) addIn(name, dir string) *person {
+	w.Helper()
 	addr := name + "@" + domain
 	w.provider.AddUser(addr, "pw-"+name)
-	p := &person{w: w, dir: filepath.Join(w.TempDir(), name), addr: addr}
+	p := &person{w: w, dir: filepath.Join(w.TempDir(), dir), addr: addr}
 	a, err := account.Create(w.Context(), w.options(p.dir), account.Settings{
 		Address: addr, Name: strings.ToUpper(name[:1]) + name[1:], CAFile: w.ca,
 		IMAP: account.Server{Host: "127.0.0.1", Port: w.provider.IMAPSAddr().Port, TLS: "tls"},

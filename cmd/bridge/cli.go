@@ -21,13 +21,13 @@ type grammar struct {
 	LogLevel *string  `name:"log-level" placeholder:"LEVEL" help:"debug, info, warn (the default) or error, on stderr."`
 
 	Demo     demoCmd     `cmd:"" help:"Show everything at work: two bridges, a handshake, encrypted mail both ways."`
-	Accounts accountCmds `cmd:"" name:"account" help:"Add an account, list accounts, show a mail client's settings."`
+	Accounts accountCmds `cmd:"" name:"account" help:"Add an account, list accounts, show settings, replace a password."`
 	Run      runCmd      `cmd:"" help:"The service, in the foreground."`
 	Status   statusCmd   `cmd:"" help:"What the running bridge does."`
 	Invite   inviteCmd   `cmd:"" help:"Make a link and its QR code for somebody who uses Delta Chat or a bridge."`
 	Join     joinCmd     `cmd:"" help:"Accept somebody's invite link."`
 	Contacts contactsCmd `cmd:"" help:"List correspondents and their keys."`
-	Contact  contactCmds `cmd:"" help:"Show one correspondent."`
+	Contact  contactCmds `cmd:"" help:"Show one correspondent, or accept another key for it."`
 	Key      keyCmds     `cmd:"" help:"The account's own key."`
 	Check    checkCmd    `cmd:"" help:"Say whether mail to somebody would be encrypted, and why."`
 	Raw      rawCmd      `cmd:"" help:"Print a message as the provider has it."`

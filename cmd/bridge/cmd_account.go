@@ -13,6 +13,7 @@ type accountCmds struct {
 	Add      accountAddCmd      `cmd:"" help:"Test the login at the provider, make a key, and print what the mail client must be told."`
 	List     accountListCmd     `cmd:"" help:"List the accounts."`
 	Settings accountSettingsCmd `cmd:"" help:"Print what the mail client must be told."`
+	Login    accountLoginCmd    `cmd:"" help:"Replace the provider's password."`
 }
 
 type accountAddCmd struct {
@@ -123,15 +124,9 @@ type accountSettingsCmd struct {
 }
 
 func (c *accountSettingsCmd) Run(a *app) error {
-	address, err := a.account()
+	address, err := a.named(c.Address)
 	if err != nil {
 		return err
-	}
-	if c.Address != "" {
-		if address != "" && address != c.Address {
-			return refuse(exitUsage, "ADDRESS and --account name two accounts")
-		}
-		address = c.Address
 	}
 	var s clientSettings
 	if err := a.call("account.settings", accountArgs{Account: address}, &s); err != nil {
@@ -141,6 +136,39 @@ func (c *accountSettingsCmd) Run(a *app) error {
 		return a.printJSON(s)
 	}
 	s.print(a)
+	return nil
+}
+
+// named gives the account of a command that takes it as its argument, too.
+func (a *app) named(argument string) (string, error) {
+	address, err := a.account()
+	switch {
+	case err != nil || argument == "":
+		return address, err
+	case address != "" && canonical(address) != canonical(argument):
+		return "", refuse(exitUsage, "ADDRESS and --account name two accounts")
+	}
+	return argument, nil
+}
+
+type accountLoginCmd struct {
+	Address string `arg:"" optional:"" help:"The account."`
+	passwordFlags
+}
+
+func (c *accountLoginCmd) Run(a *app) error {
+	address, err := a.named(c.Address)
+	if err != nil {
+		return err
+	}
+	password, err := c.read(a.ctx, a, "New password at the provider: ")
+	if err != nil {
+		return err
+	}
+	if err := a.call("account.login", loginArgs{Account: address, Password: password}, &noArgs{}); err != nil {
+		return err
+	}
+	a.say("The provider has taken the new password.")
 	return nil
 }
 

@@ -106,7 +106,30 @@ func trust(c account.Contact) string {
 }
 
 type contactCmds struct {
-	Show contactShowCmd `cmd:"" help:"Show the key of a correspondent, where it was learnt, and whether it is verified."`
+	Show   contactShowCmd   `cmd:"" help:"Show the key of a correspondent, where it was learnt, and whether it is verified."`
+	Accept contactAcceptCmd `cmd:"" help:"Use another key that has come up for a correspondent."`
+}
+
+type contactAcceptCmd struct {
+	Address     string `arg:"" help:"The correspondent."`
+	Fingerprint string `arg:"" help:"The key, as contact show names it."`
+	jsonFlag
+}
+
+func (c *contactAcceptCmd) Run(a *app) error {
+	address, err := a.account()
+	if err != nil {
+		return err
+	}
+	var contact account.Contact
+	if err := a.call("contact.accept", acceptArgs{Account: address, Address: c.Address, Fingerprint: c.Fingerprint}, &contact); err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(contact)
+	}
+	a.say("Mail to %s is encrypted to %s from now on.", clean(contact.Address), groups(string(contact.Fingerprint)))
+	return nil
 }
 
 type contactShowCmd struct {

@@ -62,6 +62,15 @@ type (
 		Account string `json:"account"`
 		Address string `json:"address"`
 	}
+	acceptArgs struct {
+		Account     string `json:"account"`
+		Address     string `json:"address"`
+		Fingerprint string `json:"fingerprint"`
+	}
+	loginArgs struct {
+		Account  string `json:"account"`
+		Password string `json:"password"`
+	}
 	checkArgs struct {
 		Account    string   `json:"account"`
 		Recipients []string `json:"recipients"`
@@ -124,12 +133,14 @@ func (b *bridge) table() *web.Table {
 	web.Handle(t, "account.add", b.accountAdd)
 	web.Handle(t, "account.list", b.accountList)
 	web.Handle(t, "account.settings", b.accountSettings)
+	web.Handle(t, "account.login", b.accountLogin)
 	web.Handle(t, "status", b.status)
 	web.Handle(t, "invite", b.invite)
 	web.Handle(t, "join", b.join)
 	web.Handle(t, "join.wait", b.joinWait)
 	web.Handle(t, "contacts", b.contacts)
 	web.Handle(t, "contact.show", b.contactShow)
+	web.Handle(t, "contact.accept", b.contactAccept)
 	web.Handle(t, "key.show", b.keyShow)
 	web.Handle(t, "check", b.check)
 	web.Handle(t, "raw", b.raw)
@@ -150,6 +161,14 @@ func (b *bridge) accountSettings(ctx context.Context, args accountArgs) (clientS
 		return clientSettings{}, err
 	}
 	return b.clientSettings(e), nil
+}
+
+func (b *bridge) accountLogin(ctx context.Context, args loginArgs) (noArgs, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return noArgs{}, err
+	}
+	return noArgs{}, e.SetProviderPassword(ctx, args.Password)
 }
 
 func (b *bridge) clientSettings(e engine) clientSettings {
@@ -277,6 +296,14 @@ func (b *bridge) contactShow(ctx context.Context, args contactArgs) (account.Con
 		return account.Contact{}, err
 	}
 	return e.Contact(ctx, args.Address)
+}
+
+func (b *bridge) contactAccept(ctx context.Context, args acceptArgs) (account.Contact, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return account.Contact{}, err
+	}
+	return e.AcceptKey(ctx, args.Address, args.Fingerprint)
 }
 
 func (b *bridge) keyShow(ctx context.Context, args accountArgs) (account.OwnKey, error) {

@@ -29,6 +29,8 @@ type engine interface {
 	WaitJoin(ctx context.Context, id string) (account.Join, error)
 	Contacts(ctx context.Context) ([]account.Contact, error)
 	Contact(ctx context.Context, address string) (account.Contact, error)
+	AcceptKey(ctx context.Context, address, fingerprint string) (account.Contact, error)
+	SetProviderPassword(ctx context.Context, password string) error
 	OwnKey(ctx context.Context) (account.OwnKey, error)
 	Check(ctx context.Context, recipients []string) ([]account.Check, error)
 	Raw(ctx context.Context, mailbox string, uid uint32) ([]byte, error)
