@@ -39,13 +39,13 @@ func (g ingester) Candidate(header []byte) bool {
 // fromPeer reports whether the sender has shown a key before: a later message without one
 // counts, too (Autocrypt Level 1, "Updating Autocrypt Peer State").
 func (g ingester) fromPeer(h message.Header) bool {
-	froms := message.ParseAddresses(h.Get("From"))
-	if len(froms) != 1 {
+	from := soleSender(h)
+	if from == "" {
 		return false
 	}
 	known := false
 	err := g.a.db.View(context.Background(), func(tx *db.Tx) error {
-		_, err := tx.Peer(message.CanonicalAddr(froms[0].Addr))
+		_, err := tx.Peer(from)
 		known = err == nil
 		return nil
 	})
@@ -86,11 +86,19 @@ func (m *arrival) received(now time.Time) time.Time {
 }
 
 // ingestPlain learns from the header of ordinary mail.
-func (a *Account) ingestPlain(_ context.Context, m *arrival) (mirror.Ruling, error) {
-	s := a.sightingOf(m, m.outer, nil)
+func (a *Account) ingestPlain(ctx context.Context, m *arrival) (mirror.Ruling, error) {
+	s := a.sightingOf(m)
+	var keywords mailbox.Flags
+	if s.effective && s.Counts() {
+		var err error
+		if keywords, err = a.judge(ctx, &headers.Security{}, s, pgp.Signature{}); err != nil {
+			return mirror.Ruling{}, err
+		}
+	}
 	return mirror.Ruling{
-		Verdict: mirror.Deliver,
-		Kind:    mirror.Ordinary,
+		Verdict:  mirror.Deliver,
+		Kind:     mirror.Ordinary,
+		Keywords: keywords,
 		Apply: func(tx *db.Tx, _ int64) error {
 			_, err := a.applySighting(tx, s)
 			return err
@@ -101,7 +109,7 @@ func (a *Account) ingestPlain(_ context.Context, m *arrival) (mirror.Ruling, err
 // ingestSigned checks a signature over mail that is not encrypted. The mail is served as it
 // came, with a frozen line in front of the header block, which no signature covers.
 func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, error) {
-	s := a.sightingOf(m, m.outer, nil)
+	s := a.sightingOf(m)
 	signature, err := pgp.VerifySigned(m.Raw, m.root, func(issuers []pgp.Fingerprint) []*pgp.Cert {
 		return a.signers(ctx, issuers, m.outer.Values("Autocrypt"))
 	}, a.now())
@@ -219,13 +227,16 @@ func (a *Account) markProtected(tx *db.Tx, hs ...message.Header) error {
 // ingestOpened shows an ordinary encrypted message.
 func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Opened) (mirror.Ruling, error) {
 	good := opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs
-	inner, _ := message.ParseHeader(opened.Payload)
+	signers, err := a.addressesOf(ctx, opened.Signature)
+	if err != nil {
+		return mirror.Ruling{}, err
+	}
 	merged := headers.Merge(headers.Opened{
 		Outer: m.outer, Payload: opened.Payload, Encrypted: true,
-		SignatureGood: good, SignerAddresses: a.addressesOf(ctx, opened.Signature, inner),
+		SignatureGood: good, SignerAddresses: signers,
 	})
 	security := headers.Security{Encryption: "openpgp", Signature: stateName(opened.Signature.State), Trust: "none"}
-	s := a.sightingOf(m, merged.Inner, opened)
+	s := a.sightingInside(m, merged, opened)
 	keywords, err := a.judge(ctx, &security, s, opened.Signature)
 	if err != nil {
 		return mirror.Ruling{}, err
@@ -234,11 +245,8 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 		security.Trust, keywords = "none", nil
 		security.Warnings = append(security.Warnings, "unauthenticated")
 	}
-	if merged.FromMismatch && merged.ShowOuterFrom {
-		security.Warnings = append(security.Warnings, "from-mismatch")
-	}
 	shown := &security
-	if opened.Signature.Signer == a.key.Fingerprint() {
+	if good && opened.Signature.Signer == a.key.Fingerprint() && a.own(s.from) {
 		shown, keywords = nil, nil // our own mail
 	}
 	ids := message.ParseMessageIDs(merged.Header.Get("Message-ID"))

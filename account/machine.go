@@ -32,9 +32,9 @@ func (a *Account) ingestMachine(ctx context.Context, m *arrival, opened *pgp.Ope
 // ingestKeyUpdate takes a newer certificate of a key that is known for the sender, in
 // exactly the form in which Delta Chat 2.62 sends it.
 func (a *Account) ingestKeyUpdate(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header) (mirror.Ruling, bool, error) {
-	from := soleAddress(inner.Get("From"))
+	from := soleSender(inner)
 	h, found, _ := autocrypt.FromHeader(inner.Values("Autocrypt"), from)
-	if !isKeyUpdate(opened, inner) || !found || from != soleAddress(m.outer.Get("From")) {
+	if !isKeyUpdate(opened, inner) || !found || from != soleSender(m.outer) {
 		return mirror.Ruling{}, false, nil
 	}
 	known, err := a.knownFor(ctx, from, h.Cert.Fingerprint())
@@ -71,11 +71,27 @@ func isKeyUpdate(opened *pgp.Opened, inner message.Header) bool {
 	return false
 }
 
-// soleAddress is the canonical address of a field with exactly one; empty otherwise.
-func soleAddress(value string) string {
-	list := message.ParseAddresses(value)
+// soleSender is the canonical address of a message's sender: of the one address in the one
+// From field. Of two a client may show either.
+func soleSender(h message.Header) string {
+	values := h.Values("From")
+	if len(values) != 1 {
+		return ""
+	}
+	list := message.ParseAddresses(values[0])
 	if len(list) != 1 {
 		return ""
 	}
-	return message.CanonicalAddr(list[0].Addr)
+	return shortAddr(list[0].Addr)
+}
+
+// maxAddr is longer than any address that SMTP can carry (RFC 5321, section 4.5.3.1).
+const maxAddr = 320
+
+// shortAddr is the canonical form of an address; empty for what is too long to be one.
+func shortAddr(addr string) string {
+	if len(addr) > maxAddr {
+		return ""
+	}
+	return message.CanonicalAddr(addr)
 }

@@ -17,40 +17,64 @@ import (
 // sighting is what a message tells about keys.
 type sighting struct {
 	autocrypt.Sighting
-	from        string // canonical; empty if From does not have exactly one address
+	from        string // canonical; empty if there is not exactly one sender
+	mismatch    bool   // inside and outside name different senders, and the outer one is shown
 	effective   bool   // may have effects: plain mail, or opened mail with a good signature of its sender
 	signer      pgp.Fingerprint
 	readsHidden bool
 	gossip      []autocrypt.Header
 }
 
-// sightingOf reads the header that counts: the inner one of opened mail. Encrypted mail has
-// effects only if its signature is good and was meant for us; a key that merely came along in
-// an unsigned message is nobody's.
-func (a *Account) sightingOf(m *arrival, h message.Header, opened *pgp.Opened) sighting {
-	froms := message.ParseAddresses(h.Get("From"))
-	media, _ := message.ContentType(h.Get("Content-Type"))
-	date, _ := message.ParseDate(h.Get("Date"))
-	s := sighting{from: soleAddress(h.Get("From")), effective: !m.Old}
-	s.Sighting = autocrypt.Sighting{
-		From:      s.from,
-		Effective: autocrypt.Effective(date, m.received(a.now())),
-		FromCount: len(froms),
-		Report:    media == "multipart/report",
-		Spam:      m.Mailbox.Use == mailbox.UseJunk,
-	}
-	fields := h.Values(autocrypt.HeaderName)
-	if opened != nil {
-		s.readOpened(m, h, opened)
-		if len(fields) == 0 && s.from == soleAddress(m.outer.Get("From")) {
+// sightingOf reads mail that was not opened.
+func (a *Account) sightingOf(m *arrival) sighting {
+	return a.newSighting(m, m.outer, soleSender(m.outer), m.outer.Values(autocrypt.HeaderName))
+}
+
+// sightingInside reads opened mail. It has effects only if its signature is good and was meant
+// for us; a key that merely came along in an unsigned message is nobody's. The sender is the one
+// that is shown: where the header inside is not protected it does not count.
+//
+// A key counts only for the address that the mail has outside, too: who signs may write any
+// sender inside, and his own key for it (Delta Chat 2.62 does the same).
+func (a *Account) sightingInside(m *arrival, merged headers.Merged, opened *pgp.Opened) sighting {
+	from := shortAddr(merged.From.Addr)
+	var fields []string
+	if merged.ShowOuterFrom {
+		from = ""
+	} else if !merged.FromMismatch {
+		fields = merged.Inner.Values(autocrypt.HeaderName)
+		if len(fields) == 0 {
 			fields = m.outer.Values(autocrypt.HeaderName)
 		}
 	}
-	if found, ok, _ := autocrypt.FromHeader(fields, s.from); ok {
-		s.Header = &found
-	}
-	if opened != nil && s.Header != nil && s.Header.Cert.Fingerprint() != s.signer {
+	s := a.newSighting(m, merged.Header, from, fields)
+	s.mismatch = merged.ShowOuterFrom
+	s.readOpened(m, merged.Inner, opened)
+	if s.Header != nil && s.Header.Cert.Fingerprint() != s.signer {
 		s.Header = nil // the signer speaks for its own key alone
+	}
+	return s
+}
+
+// newSighting reads what all mail has. Our own key is nobody else's: mail to a contact who was
+// given it could be read by us alone.
+func (a *Account) newSighting(m *arrival, h message.Header, from string, fields []string) sighting {
+	media, _ := message.ContentType(h.Get("Content-Type"))
+	date, _ := message.ParseDate(h.Get("Date"))
+	s := sighting{from: from, effective: !m.Old}
+	s.Sighting = autocrypt.Sighting{
+		From:      from,
+		Effective: autocrypt.Effective(date, m.received(a.now())),
+		FromCount: 1,
+		Report:    media == "multipart/report",
+		Spam:      m.Mailbox.Use == mailbox.UseJunk,
+	}
+	if from == "" {
+		s.FromCount = 0
+	}
+	found, ok, _ := autocrypt.FromHeader(fields, from)
+	if ok && found.Cert.Fingerprint() != a.key.Fingerprint() {
+		s.Header = &found
 	}
 	return s
 }
@@ -76,7 +100,7 @@ func (s *sighting) readOpened(m *arrival, h message.Header, opened *pgp.Opened) 
 
 // applySighting learns from a message in the transaction that shows it.
 func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
-	if !s.effective || s.from == "" || a.own(s.from) {
+	if !s.effective || !s.Counts() || a.own(s.from) {
 		return db.KeyKept, nil
 	}
 	peer, err := tx.PeerOrNew(s.from)
@@ -115,7 +139,7 @@ func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
 // applyGossip learns the keys of the other recipients of a signed message.
 func (a *Account) applyGossip(tx *db.Tx, s sighting, introducer string) error {
 	for _, g := range s.gossip {
-		if a.own(g.Addr) || g.Addr == s.from {
+		if a.own(g.Addr) || g.Addr == s.from || g.Cert.Fingerprint() == a.key.Fingerprint() {
 			continue
 		}
 		if _, err := tx.MergeCert(g.Cert, s.Effective); err != nil {
@@ -143,34 +167,57 @@ func candidateNote(p db.Peer, fpr pgp.Fingerprint) note {
 
 // judge says what a signature is worth, as of now, for the security header and the
 // keywords. It looks at the peer as the message leaves it.
+//
+// A good signature says who signed, which is not always who is shown as the sender: the signer
+// is named only by an address that the key is known for.
 func (a *Account) judge(ctx context.Context, security *headers.Security, s sighting, signature pgp.Signature) (mailbox.Flags, error) {
-	var peer db.Peer
-	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
+	peer, err := a.peerAfter(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	fpr := signature.Signer
+	known, err := a.addressesOf(ctx, signature)
+	if err != nil {
+		return nil, err
+	}
+	mismatch := s.mismatch
+	if signature.State == pgp.SignatureGood {
+		security.Fingerprint, security.Trust = string(fpr), string(peer.Trust(fpr))
+		switch {
+		case security.Trust != string(db.TrustNone):
+			security.Signer = s.from
+		case len(known) > 0:
+			security.Signer = known[0]
+			mismatch = mismatch || known[0] != s.from
+		}
+	}
+	if mismatch {
+		security.Warnings = append(security.Warnings, "from-mismatch")
+	}
+	if brought := s.Header != nil && s.Header.Cert.Fingerprint() != peer.VerifiedCert; peer.Verified() && (brought || fpr != "" && fpr != peer.VerifiedCert) {
+		security.Trust = string(db.TrustNone)
+		security.Warnings = append(security.Warnings, "key-changed")
+		return mailbox.NewFlags(mailbox.KeyChanged), nil
+	}
+	if security.Trust == string(db.TrustVerified) {
+		return mailbox.NewFlags(mailbox.Verified), nil
+	}
+	return nil, nil
+}
+
+// peerAfter gives the sender as the message leaves it; nobody is known under our own address.
+func (a *Account) peerAfter(ctx context.Context, s sighting) (peer db.Peer, err error) {
+	if s.from == "" || a.own(s.from) {
+		return db.Peer{}, nil
+	}
+	err = a.db.View(ctx, func(tx *db.Tx) (err error) {
 		peer, err = tx.PeerOrNew(s.from)
 		return err
 	})
-	if err != nil || s.from == "" {
-		return nil, err
-	}
 	if s.effective {
 		peer, _ = peer.Saw(s.Sighting)
 	}
-	var keywords mailbox.Flags
-	fpr := signature.Signer
-	if signature.State == pgp.SignatureGood {
-		security.Signer, security.Fingerprint = s.from, string(fpr)
-		security.Trust = string(peer.Trust(fpr))
-	}
-	if security.Trust == string(db.TrustVerified) {
-		keywords = mailbox.NewFlags(mailbox.Verified)
-	}
-	brought := s.Header != nil && s.Header.Cert.Fingerprint() != peer.VerifiedCert
-	if peer.Verified() && (brought || fpr != "" && fpr != peer.VerifiedCert) {
-		security.Trust = string(db.TrustNone)
-		security.Warnings = append(security.Warnings, "key-changed")
-		keywords = mailbox.NewFlags(mailbox.KeyChanged)
-	}
-	return keywords, nil
+	return peer, err
 }
 
 // maxSigners bounds how many candidate certificates are tried for one message; each costs a
@@ -198,26 +245,26 @@ func (a *Account) signers(ctx context.Context, issuers []pgp.Fingerprint, fields
 	return certs
 }
 
-// addressesOf lists the addresses that a good signature's key is known for.
-func (a *Account) addressesOf(ctx context.Context, signature pgp.Signature, payload message.Header) []string {
+// addressesOf lists the addresses that a good signature's key is known for. What others gossip
+// about a key binds nothing, nor does what its holder says of himself.
+func (a *Account) addressesOf(ctx context.Context, signature pgp.Signature) ([]string, error) {
 	if signature.State != pgp.SignatureGood {
-		return nil
+		return nil, nil
+	}
+	if signature.Signer == a.key.Fingerprint() {
+		return []string{a.settings.Address}, nil
 	}
 	var addrs []string
 	err := a.db.View(ctx, func(tx *db.Tx) error {
 		peers, err := tx.PeersByKey(signature.Signer)
 		for _, p := range peers {
-			addrs = append(addrs, p.Addr)
+			if trust := p.Trust(signature.Signer); trust != db.TrustNone && trust != db.TrustGossip {
+				addrs = append(addrs, p.Addr)
+			}
 		}
 		return err
 	})
-	if err != nil {
-		a.log.Error("contacts cannot be read", "error", err)
-	}
-	if h, ok, _ := autocrypt.FromHeader(payload.Values(autocrypt.HeaderName), soleAddress(payload.Get("From"))); ok && h.Cert.Fingerprint() == signature.Signer {
-		addrs = append(addrs, h.Addr)
-	}
-	return addrs
+	return addrs, err
 }
 
 // knownFor reports whether a key is known for an address.

@@ -56,7 +56,7 @@ func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Rulin
 	ids := message.ParseMessageIDs(m.outer.Get("Message-ID"))
 	// Exchange gives the message another Message-ID and keeps the first.
 	ids = append(ids, message.ParseMessageIDs(m.outer.Get("X-Microsoft-Original-Message-ID"))...)
-	if m.Mailbox.Use != mailbox.UseSent || m.Old || !a.own(soleAddress(m.outer.Get("From"))) {
+	if m.Mailbox.Use != mailbox.UseSent || m.Old || !a.own(soleSender(m.outer)) {
 		return mirror.Ruling{}, false, nil
 	}
 	var found db.Outgoing
@@ -141,8 +141,7 @@ func (a *Account) showSent(ctx context.Context) (time.Time, error) {
 func (a *Account) claimSent(tx *db.Tx, msg []byte, flags mailbox.Flags, date time.Time) (added mirror.Added, ok bool, err error) {
 	h, _ := message.ParseHeader(msg)
 	ids := message.ParseMessageIDs(h.Get("Message-ID"))
-	froms := message.ParseAddresses(h.Get("From"))
-	if len(ids) != 1 || len(froms) != 1 || !a.own(froms[0].Addr) {
+	if len(ids) != 1 || !a.own(soleSender(h)) {
 		return mirror.Added{}, false, nil
 	}
 	m, err := tx.OutgoingByMessageID(ids[0], a.now().Add(-sentWindow))
