@@ -416,7 +416,7 @@ func (m *Mirror) revive(tx *db.Tx, twin db.Message, a arrival) error {
 		return err
 	}
 	if twin.Kind == db.Control {
-		return tx.SetState(twin.ID, db.Hidden)
+		return errors.Join(tx.SetState(twin.ID, db.Hidden), m.consumeAgain(tx, twin.ID, twin, a))
 	}
 	if err := tx.SetFlags(twin.ID, a.flags); err != nil {
 		return err
@@ -435,7 +435,20 @@ func (m *Mirror) clone(tx *db.Tx, twin db.Message, a arrival) error {
 	if err != nil {
 		return err
 	}
-	return tx.SetFlags(copied.ID, a.flags)
+	return errors.Join(tx.SetFlags(copied.ID, a.flags), m.consumeAgain(tx, copied.ID, twin, a))
+}
+
+// consumeAgain lets another copy of a consumed message follow it into the Trash.
+func (m *Mirror) consumeAgain(tx *db.Tx, row int64, twin db.Message, a arrival) error {
+	if twin.TrashedAt.IsZero() || twin.Mailbox == a.box.ID {
+		return nil
+	}
+	if err := tx.SetMailboxOf(row, twin.Mailbox); err != nil {
+		return err
+	}
+	_, err := tx.Record(db.Entry{Op: db.OpMove, Message: row, Mailbox: twin.Mailbox, Created: m.opts.Now()})
+	tx.AfterCommit(m.poke)
+	return err
 }
 
 // lookPending asks about the rows of a mailbox that wait for it.

@@ -1,5 +1,34 @@
 // Package mirror makes the account's index agree with the provider's mailboxes, and the
 // provider's mailboxes with what the clients did.
+//
+// The bridge has its own UIDs and one row for every message; the bytes of mail that it neither
+// opened nor made stay with the provider. One session at a time holds the command connection
+// and does everything that changes something at the provider, and everything that arrives, one
+// thing after another; a second connection is in IDLE on INBOX; a third is made when a client
+// reads what is not in the cache.
+//
+// Invariants:
+//
+//   - A local UID never changes its bytes, its size or its structure. What becomes readable
+//     later, or comes back with other bytes, appears under a new UID, the old one is expunged.
+//   - A message that is to be looked at has no UID before that was done: what is hidden or
+//     consumed is never visible, in any mailbox, not even for a moment.
+//   - A change is a row of the journal before it is a command. Commands are idempotent (STORE,
+//     UID EXPUNGE), or there is a way to find out whether they happened (MOVE, APPEND: what came
+//     into the target since a mark taken before). COPY, CREATE, RENAME and DELETE need the
+//     provider; after a lost connection they are looked for before the client gets its answer.
+//   - The provider stays the truth. A deletion there comes only from a client's command or from
+//     a verdict, never from reconciliation. After a change of UIDVALIDITY it runs only on a
+//     message that is the same by its SHA-256.
+//   - The only way to the provider's APPEND is the journal (see Mirror.Add).
+//   - No network inside a transaction; sessions of clients hear of a change after its commit.
+//
+// Choices that the design leaves open: flags that the provider does not keep stay here. Without
+// UIDPLUS a message that a client expunged is only marked \Deleted at the provider, since a plain
+// EXPUNGE would remove what others marked. A message passed over for whatever reason gets its row
+// at the next comparison. Without CONDSTORE a mailbox is compared as a whole, for at most a
+// twentieth of the time. Mail is old, and never answered, if it came ten minutes or more before
+// the account was added. Subscriptions are taken over once and then kept here.
 package mirror
 
 import (

@@ -91,6 +91,7 @@ func sealed(subject string) []byte {
 type bed struct {
 	t        *testing.T
 	p        *provider.Provider
+	real     upstream.Config // instead of p
 	db       *db.DB
 	m        *Mirror
 	oracle   *oracle
@@ -107,7 +108,16 @@ func newBed(t *testing.T, po provider.Options, o Options) *bed {
 	t.Helper()
 	po.Users = map[string]string{user: password}
 	po.Unguarded = true
-	b := &bed{t: t, p: provider.NewTest(t, po), oracle: &oracle{}, opts: o}
+	b := &bed{t: t, p: provider.NewTest(t, po), opts: o}
+	b.prepare()
+	return b
+}
+
+// prepare opens the index.
+func (b *bed) prepare() {
+	t := b.t
+	t.Helper()
+	b.oracle = &oracle{}
 	b.ingester = b.oracle
 	index, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"), db.NewKey(), db.Options{})
 	if err != nil {
@@ -118,10 +128,12 @@ func newBed(t *testing.T, po provider.Options, o Options) *bed {
 		b.stop()
 		index.Close()
 	})
-	return b
 }
 
 func (b *bed) config() upstream.Config {
+	if b.p == nil {
+		return b.real
+	}
 	addr := b.p.IMAPSAddr()
 	return upstream.Config{
 		IMAP:     upstream.Endpoint{Host: addr.IP.String(), Port: addr.Port, TLS: upstream.ImplicitTLS},
