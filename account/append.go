@@ -69,7 +69,7 @@ func (a *Account) prepareAppend(ctx context.Context, info mailbox.Info, msg []by
 	if ids := message.ParseMessageIDs(root.Header.Get("Message-ID")); len(ids) > 0 {
 		local.MessageID = ids[0]
 	}
-	form, err := a.formOf(ctx, info, root, local.Flags)
+	form, err := a.formOf(ctx, info, msg, root, local.Flags)
 	if err != nil {
 		return err
 	}
@@ -85,20 +85,25 @@ func (a *Account) prepareAppend(ctx context.Context, info mailbox.Info, msg []by
 	return nil
 }
 
-// formOf decides: drafts, templates, sent mail and whatever holds opened mail is sealed; a
-// message that is encrypted already, or has nothing to do with us, goes up as it is.
-func (a *Account) formOf(ctx context.Context, info mailbox.Info, root *message.Part, flags mailbox.Flags) (storage, error) {
+// formOf decides: drafts, templates, sent mail and whatever holds opened mail is sealed, whatever
+// it says of itself; a message that is ciphertext, or has nothing to do with us, goes up as it is.
+func (a *Account) formOf(ctx context.Context, info mailbox.Info, msg []byte, root *message.Part, flags mailbox.Flags) (storage, error) {
 	switch {
-	case root.MediaType == "multipart/encrypted":
-		return storeAsGiven, nil
-	case flags.Has(mailbox.Draft), info.Use == mailbox.UseDrafts, info.Use == mailbox.UseSent, isTemplates(info.Name):
+	case flags.Has(mailbox.Draft), info.Use == mailbox.UseDrafts, isTemplates(info.Name), isDraft(root.Header):
 		return storeSealed, nil
-	case carriesOpened(root):
+	case carriesOpened(msg, root):
+		return storeSealed, nil
+	case isCiphertext(msg, root):
+		return storeAsGiven, nil
+	case info.Use == mailbox.UseSent:
 		return storeSealed, nil
 	}
 	known := false
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
-		known, err = tx.AnyOpened(nestedMessageIDs(root))
+		ids := nestedMessageIDs(msg, root)
+		if known, err = tx.AnyOpened(ids); err == nil && !known {
+			known, err = tx.AnyProtected(ids) // its row may be gone
+		}
 		return err
 	})
 	if err != nil || !known {
@@ -108,10 +113,17 @@ func (a *Account) formOf(ctx context.Context, info mailbox.Info, root *message.P
 }
 
 // isTemplates reports whether a mailbox holds templates: no special use names them, so it
-// goes by the names that Thunderbird, KMail and Evolution give it.
+// goes by the names that Thunderbird, KMail and Evolution give it, and its parents.
 func isTemplates(name string) bool {
-	last := name[strings.LastIndexByte(name, mailbox.Delimiter)+1:]
-	return slices.Contains([]string{"templates", "vorlagen"}, strings.ToLower(last))
+	return slices.ContainsFunc(strings.Split(strings.ToLower(name), string(mailbox.Delimiter)), func(level string) bool {
+		return level == "templates" || level == "vorlagen"
+	})
+}
+
+// isDraft reports whether a client has marked a message as not sent yet: Thunderbird's drafts
+// and templates, Outlook's, and those of Autocrypt Level 1.
+func isDraft(h message.Header) bool {
+	return h.Has("X-Mozilla-Draft-Info") || h.Has("Autocrypt-Draft-State") || h.Get("X-Unsent") == "1"
 }
 
 // seal encrypts a message to the own key so that the provider learns nothing but that

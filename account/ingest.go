@@ -107,13 +107,14 @@ func (a *Account) ingestPlain(ctx context.Context, m *arrival) (mirror.Ruling, e
 }
 
 // ingestSigned checks a signature over mail that is not encrypted. The mail is served as it
-// came, with a frozen line in front of the header block, which no signature covers.
+// came, with a frozen line in front of the header block, which no signature covers. A message
+// that would continue that line is served without.
 func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, error) {
 	s := a.sightingOf(m)
 	signature, err := pgp.VerifySigned(m.Raw, m.root, func(issuers []pgp.Fingerprint) []*pgp.Cert {
 		return a.signers(ctx, issuers, m.outer.Values("Autocrypt"))
 	}, a.now())
-	if err != nil {
+	if err != nil || continues(m.Raw) {
 		return a.ingestPlain(ctx, m) // S/MIME, or no signature that can be read
 	}
 	security := headers.Security{Encryption: "none", Signature: stateName(signature.State), Trust: "none"}
@@ -153,8 +154,8 @@ func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []
 		return a.ingestErrant(m, opened), nil
 	}
 	inner, _ := message.ParseHeader(opened.Payload)
-	if msg, tag, ok := headers.Unseal(opened.Payload); ok {
-		return a.ingestSealed(msg, tag), nil
+	if msg, tag, ok := headers.Unseal(opened.Payload); ok && (a.sealedHere(msg, tag) || a.claimsOurs(msg)) {
+		return a.ingestSealed(msg, tag, opened), nil
 	}
 	if ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, nil); ok || err != nil {
 		return ruling, err
@@ -198,16 +199,34 @@ func (a *Account) ingestErrant(m *arrival, opened *pgp.Opened) mirror.Ruling {
 	}
 }
 
+// claimsOurs reports whether a message that looks sealed, but not by us here, may be shown as
+// what its author calls it: our own. Anybody can write that form, so that another sender's name
+// in it is not believed, and nothing may continue the line that is put in front.
+func (a *Account) claimsOurs(msg []byte) bool {
+	h, _ := message.ParseHeader(msg)
+	return a.own(soleSender(h)) && !continues(msg)
+}
+
+// continues reports whether a message would continue a line that is put in front of it
+// (RFC 5322, section 2.2.3).
+func continues(msg []byte) bool {
+	return len(msg) > 0 && (msg[0] == ' ' || msg[0] == '\t')
+}
+
 // ingestSealed shows the user's own draft or sent mail exactly as the client gave it. Only
 // a tag that does not fit is told: somebody else made it.
-func (a *Account) ingestSealed(msg []byte, tag string) mirror.Ruling {
+func (a *Account) ingestSealed(msg []byte, tag string, opened *pgp.Opened) mirror.Ruling {
 	r := mirror.Ruling{Verdict: mirror.Deliver, Kind: mirror.Sealed, View: msg, Keywords: mailbox.NewFlags(mailbox.Encrypted)}
 	if !a.sealedHere(msg, tag) {
 		security := headers.Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{"unauthenticated"}}
 		r.View = slices.Concat(headers.SignedPrefix(security), headers.NeutraliseForged(msg))
 	}
-	if h, _ := message.ParseHeader(msg); len(message.ParseMessageIDs(h.Get("Message-ID"))) == 1 {
-		r.MessageID = message.ParseMessageIDs(h.Get("Message-ID"))[0]
+	h, _ := message.ParseHeader(msg)
+	if ids := message.ParseMessageIDs(h.Get("Message-ID")); len(ids) == 1 {
+		r.MessageID = ids[0]
+	}
+	if opened.Signature.Signer == a.key.Fingerprint() { // sent, and no draft: those are not signed
+		r.Apply = func(tx *db.Tx, _ int64) error { return a.markProtected(tx, h) }
 	}
 	return r
 }

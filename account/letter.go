@@ -5,10 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 
 	"mailbridge/headers"
 	"mailbridge/message"
+	"mailbridge/pgp"
 )
 
 // letter is a submitted message with what its header and envelope say, before anything is
@@ -18,7 +20,7 @@ type letter struct {
 	header    message.Header
 	root      *message.Part
 	messageID string
-	from      message.Address
+	from      string   // canonical
 	visible   []string // envelope recipients that To or Cc name, canonical
 	bcc       []string // the others
 }
@@ -27,12 +29,14 @@ type letter struct {
 // that every copy of the message carries the same.
 func readLetter(msg []byte, to []string, now time.Time) (letter, error) {
 	l := letter{msg: message.CRLF(msg)}
+	if message.HeaderSize(l.msg) > message.MaxHeader {
+		// What is not read could name the encrypted message that this one answers.
+		return letter{}, &Refusal{552, [3]int{5, 3, 4}, "The header of the message is too large."}
+	}
 	l.header, _ = message.ParseHeader(l.msg)
-	froms := message.ParseAddresses(l.header.Get("From"))
-	if len(froms) != 1 {
+	if l.from = soleSender(l.header); l.from == "" {
 		return letter{}, refusePolicy("The message needs exactly one address in From.")
 	}
-	l.from = froms[0]
 	l.complete(now)
 	l.root = message.Parse(l.msg)
 	l.splitRecipients(to)
@@ -96,40 +100,85 @@ func (l *letter) withBcc() []byte {
 	return slices.Concat(message.NewField("Bcc", string(list)).Raw, l.msg)
 }
 
-// protected reports whether the client has signed or encrypted the message by itself:
-// OpenPGP/MIME or S/MIME (RFC 1847; RFC 8551). Such mail passes as it is.
-func (l *letter) protected() bool {
+// encrypted reports whether the client has encrypted the message by itself, with OpenPGP/MIME or
+// S/MIME (RFC 3156, section 4; RFC 8551, section 3.3). Such mail passes as it is. That the type
+// says so is not enough, and a signature alone hides nothing.
+func (l *letter) encrypted() bool {
 	switch l.root.MediaType {
-	case "multipart/encrypted", "multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime":
-		return true
+	case "application/pkcs7-mime", "application/x-pkcs7-mime":
+		return strings.EqualFold(l.root.Params["smime-type"], "enveloped-data") ||
+			strings.EqualFold(l.root.Params["smime-type"], "authenveloped-data")
 	}
-	return false
+	return isCiphertext(l.msg, l.root)
+}
+
+// isCiphertext reports whether a message is PGP/MIME, with nothing beside its ciphertext.
+func isCiphertext(msg []byte, root *message.Part) bool {
+	ciphertext, form, ok := pgp.SplitEncrypted(msg, root)
+	if !ok || form != pgp.FormProper {
+		return false
+	}
+	_, err := pgp.Inspect(ciphertext)
+	return err == nil
 }
 
 // carriesOpened reports whether the message, or one nested in it, is mail that the bridge
 // opened: a forward as attachment counts as a reply to it.
-func carriesOpened(root *message.Part) bool {
-	for _, value := range root.Header.Values(headers.SecurityName) {
-		if s, ok := headers.ParseSecurity(value); ok && s.Encryption == "openpgp" {
-			return true
+func carriesOpened(msg []byte, root *message.Part) bool {
+	found := false
+	eachMessage(msg, root, func(h message.Header) {
+		for _, value := range h.Values(headers.SecurityName) {
+			s, ok := headers.ParseSecurity(value)
+			found = found || ok && s.Encryption == "openpgp"
 		}
-	}
-	if root.Message != nil && carriesOpened(root.Message) {
-		return true
-	}
-	return slices.ContainsFunc(root.Children, carriesOpened)
+	})
+	return found
 }
 
 // nestedMessageIDs lists the Message-IDs of the message and of every message in it.
-func nestedMessageIDs(root *message.Part) []string {
-	ids := message.ParseMessageIDs(root.Header.Get("Message-ID"))
-	if root.Message != nil {
-		ids = append(ids, nestedMessageIDs(root.Message)...)
-	}
-	for _, child := range root.Children {
-		ids = append(ids, nestedMessageIDs(child)...)
-	}
+func nestedMessageIDs(msg []byte, root *message.Part) []string {
+	var ids []string
+	eachMessage(msg, root, func(h message.Header) {
+		ids = append(ids, message.ParseMessageIDs(h.Get("Message-ID"))...)
+	})
 	return ids
+}
+
+// maxWrapped bounds how often a message is looked for inside an encoded attachment: each level
+// copies what is left of it.
+const maxWrapped = 4
+
+// eachMessage calls fn for the header of the message and of every part and message in it, also
+// of those in attachments that were encoded (RFC 2046, section 5.2.1, forbids it; it happens)
+// or that only their name marks as a message.
+func eachMessage(msg []byte, root *message.Part, fn func(message.Header)) {
+	visitMessages(msg, root, maxWrapped, fn)
+}
+
+func visitMessages(msg []byte, p *message.Part, wrapped int, fn func(message.Header)) {
+	fn(p.Header)
+	if p.Message != nil {
+		visitMessages(msg, p.Message, wrapped, fn)
+	}
+	for _, child := range p.Children {
+		visitMessages(msg, child, wrapped, fn)
+	}
+	if p.Message == nil && wrapped > 0 && isAttachedMessage(p) {
+		inner := p.Decoded(msg)
+		visitMessages(inner, message.Parse(inner), wrapped-1, fn)
+	}
+}
+
+// isAttachedMessage reports whether a part that holds no other is a whole message.
+func isAttachedMessage(p *message.Part) bool {
+	if p.MediaType == "message/rfc822" || p.MediaType == "message/global" {
+		return true
+	}
+	name := p.DispositionParams["filename"]
+	if name == "" {
+		name = p.Params["name"]
+	}
+	return !p.IsMultipart() && strings.HasSuffix(strings.ToLower(name), ".eml")
 }
 
 // newMessageID makes a Message-ID that names no host and no time (RFC 5322, section 3.6.4).

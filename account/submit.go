@@ -29,10 +29,10 @@ func (a *Account) Submit(ctx context.Context, from string, to []string, msg []by
 	if err != nil {
 		return "", err
 	}
-	if !a.own(l.from.Addr) || !a.own(from) {
+	if !a.own(l.from) || !a.own(from) {
 		return "", refusePolicy("This account sends only as %s.\nSet that address as From in your mail program.", a.settings.Address)
 	}
-	if l.protected() {
+	if l.encrypted() {
 		return a.dispatch(ctx, l, []wireCopy{{to: canonicalAll(to), wire: headers.Submit(l.msg, headers.SubmitOptions{})}}, false)
 	}
 	recipients, request, err := a.weigh(ctx, l)
@@ -61,12 +61,12 @@ func (a *Account) weigh(ctx context.Context, l letter) ([]recipient, request, er
 	var recipients []recipient
 	q := request{wish: headers.AskedFor(l.header)}
 	err := a.db.View(ctx, func(tx *db.Tx) error {
-		related := append(headers.References(l.header), nestedMessageIDs(l.root)...)
+		related := append(headers.References(l.header), nestedMessageIDs(l.msg, l.root)...)
 		answers, err := tx.AnyProtected(related)
 		if err != nil {
 			return err
 		}
-		q.reply = answers || carriesOpened(l.root)
+		q.reply = answers || carriesOpened(l.msg, l.root)
 		for _, addr := range append(append([]string{}, l.visible...), l.bcc...) {
 			r, err := a.lookUp(tx, addr, q.reply)
 			if err != nil {
