@@ -1,0 +1,400 @@
+package account_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailbridge/account"
+	"mailbridge/autocrypt"
+	"mailbridge/headers"
+	"mailbridge/internal/provider"
+	"mailbridge/mailbox"
+	"mailbridge/pgp"
+)
+
+// The tests in this file play somebody who wants to read, forge or hide mail: with a key of
+// his own, with a free hand in every header field, inside and outside the encryption.
+
+// crlf gives a message its line ends.
+func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+
+// newKey makes a key.
+func (w *world) newKey(addr string) *pgp.Key {
+	w.Helper()
+	key, err := pgp.Generate(addr, time.Now().Add(-time.Hour))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return key
+}
+
+// cert is the person's public certificate.
+func (p *person) cert() *pgp.Cert {
+	p.w.Helper()
+	own, err := p.OwnKey(context.Background())
+	if err != nil {
+		p.w.Fatal(err)
+	}
+	cert, err := pgp.ParseCert([]byte(own.Armored))
+	if err != nil {
+		p.w.Fatal(err)
+	}
+	return cert
+}
+
+// autocryptField is an Autocrypt field that claims a key for an address.
+func autocryptField(addr string, key *pgp.Key) string {
+	value := autocrypt.Header{Addr: addr, Cert: key.Cert(), PreferEncrypt: autocrypt.Mutual}.Value()
+	return "Autocrypt: " + strings.ReplaceAll(value, " ", "\r\n ") + "\r\n"
+}
+
+// encrypted wraps a payload for a person. signer is nil for an unsigned message.
+func (w *world) encrypted(to *person, outer, payload string, signer *pgp.Key) []byte {
+	w.Helper()
+	ciphertext, err := pgp.Encrypt([]byte(payload), pgp.EncryptOptions{
+		Signer: signer, To: []*pgp.Cert{to.cert()}, Now: time.Now(), Compress: true,
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return pgp.JoinEncrypted([]byte(crlf(outer)), ciphertext, "attack")
+}
+
+// deliver puts a message into a person's INBOX.
+func (w *world) deliver(to *person, msg []byte) {
+	w.Helper()
+	if err := w.provider.Deliver(to.addr, msg); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// outerOf is the outer header of a message from somebody.
+func outerOf(from, to, id string) string {
+	return fmt.Sprintf("From: %s\nTo: %s\nSubject: [...]\nDate: %s\nMessage-ID: <%s>\n", from, to, time.Now().Format(time.RFC1123Z), id)
+}
+
+// protected is a payload that says hp="cipher".
+func protected(from, to, id, body, more string) string {
+	return fmt.Sprintf("From: %s\r\nTo: %s\r\nSubject: attack\r\nDate: %s\r\nMessage-ID: <%s>\r\n%s"+
+		"Content-Type: text/plain; charset=\"utf-8\"; hp=\"cipher\"\r\n\r\n%s\r\n",
+		from, to, time.Now().Format(time.RFC1123Z), id, more, body)
+}
+
+// securityOf reads the line that a client is shown.
+func securityOf(m mail) headers.Security {
+	s, _ := headers.ParseSecurity(m.header(headers.SecurityName))
+	return s
+}
+
+// unverified fails if a message is shown with any trust.
+func (w *world) untrusted(m mail) {
+	w.Helper()
+	s := securityOf(m)
+	if m.Flags.Has(mailbox.Verified) || s.Trust != "none" && s.Trust != "" {
+		w.Errorf("trust %q, flags %v:\n%.900s", s.Trust, m.Flags, m.raw)
+	}
+}
+
+// A header without a mark of protection does not count: what is shown comes from outside, so
+// that is what a signature must be measured against.
+func TestAttackVerifiedContactUsesAnothersName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob, mallory := w.add("alice"), w.add("bob"), w.add("mallory")
+	w.shake(alice, bob)
+	w.shake(alice, mallory)
+	payload := crlf("From: " + mallory.addr + "\nContent-Type: text/plain\n\nsend the money to mallory\n")
+	w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, alice.addr, "m1@evil.example"), payload, mallory.SecretKey()))
+	m := alice.wait(mailbox.Inbox, "send the money")
+	w.untrusted(m)
+	if s := securityOf(m); s.Signer == bob.addr || !strings.Contains(m.header(headers.SecurityName), "from-mismatch") {
+		t.Errorf("security %+v of a message from %s", s, m.header("From"))
+	}
+}
+
+// A classic message has no header inside; its signature counts for the sender outside.
+func TestClassicMailIsTrusted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, alice.addr, "c1@client.example"), crlf("Content-Type: text/plain\n\nas in the old days\n"), bob.SecretKey()))
+	m := alice.wait(mailbox.Inbox, "as in the old days")
+	if s := securityOf(m); s.Signature != "good" || s.Signer != bob.addr || s.Trust != "verified" || len(s.Warnings) != 0 || !m.Flags.Has(mailbox.Verified) {
+		t.Errorf("%+v %v", s, m.Flags)
+	}
+}
+
+// An address that the sender gives its own key inside, under another sender outside, is not
+// bound to that key (RFC 9788, section 4.4; Autocrypt addresses must be the outer From).
+func TestAttackKeySubstitutionInside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	key := w.newKey("mallory@evil.example")
+	for i, victim := range []string{"carol@example.net", alice.addr} {
+		text := fmt.Sprintf("believe me %d", i)
+		id := fmt.Sprintf("k%d@evil.example", i)
+		payload := protected(victim, alice.addr, id, text, autocryptField(victim, key))
+		w.deliver(alice, w.encrypted(alice, outerOf("mallory@evil.example", alice.addr, id), payload, key))
+		m := alice.wait(mailbox.Inbox, text)
+		w.untrusted(m)
+		if from := m.header("From"); strings.Contains(from, victim) {
+			t.Errorf("shown as from %s:\n%.700s", from, m.raw)
+		}
+		if _, err := alice.Contact(context.Background(), victim); !errors.Is(err, account.ErrNotFound) {
+			t.Errorf("a key was learnt for %s", victim)
+		}
+	}
+}
+
+// Nobody but the account speaks for its own address.
+func TestAttackOwnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	key := w.newKey(alice.addr)
+	payload := protected(alice.addr, alice.addr, "o1@evil.example", "note to myself", autocryptField(alice.addr, key))
+	w.deliver(alice, w.encrypted(alice, outerOf(alice.addr, alice.addr, "o1@evil.example"), payload, key))
+	w.untrusted(alice.wait(mailbox.Inbox, "note to myself"))
+	plain := crlf(outerOf(alice.addr, alice.addr, "o2@evil.example")) + autocryptField(alice.addr, key) + "\r\nplain note\r\n"
+	w.deliver(alice, []byte(plain))
+	alice.wait(mailbox.Inbox, "plain note")
+	if _, err := alice.Contact(context.Background(), alice.addr); !errors.Is(err, account.ErrNotFound) {
+		t.Error("a key was learnt for the own address")
+	}
+}
+
+// A correspondent who is given our own key would get mail that only we can read.
+func TestAttackOwnKeyForAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	w.deliver(alice, []byte(crlf(outerOf("dave@example.net", alice.addr, "d1@evil.example"))+
+		autocryptField("dave@example.net", alice.SecretKey())+"\r\nthe key of another\r\n"))
+	alice.wait(mailbox.Inbox, "the key of another")
+	checks, err := alice.Check(context.Background(), []string{"dave@example.net"})
+	if err != nil || checks[0].Outcome != "plain" || checks[0].Recommendation != "disable" {
+		t.Errorf("%+v %v", checks, err)
+	}
+}
+
+// A message with two From fields has nobody's signature: clients show either.
+func TestAttackTwoFromFields(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, mallory := w.add("alice"), w.add("mallory")
+	w.shake(alice, mallory)
+	two := mallory.addr + "\r\nFrom: bob@example.net"
+	payload := protected(two, alice.addr, "f1@evil.example", "sent by two", "")
+	w.deliver(alice, w.encrypted(alice, outerOf(mallory.addr+"\nFrom: bob@example.net", alice.addr, "f1@evil.example"), payload, mallory.SecretKey()))
+	w.untrusted(alice.wait(mailbox.Inbox, "sent by two"))
+	key := w.newKey("eve@example.net")
+	w.deliver(alice, []byte(crlf(outerOf("eve@example.net\nFrom: bob@example.net", alice.addr, "f2@evil.example"))+
+		autocryptField("eve@example.net", key)+"\r\nplain by two\r\n"))
+	alice.wait(mailbox.Inbox, "plain by two")
+	if _, err := alice.Contact(context.Background(), "eve@example.net"); !errors.Is(err, account.ErrNotFound) {
+		t.Error("a key was learnt from a message with two From fields")
+	}
+}
+
+// Anybody can write what looks like a sealed draft. It must neither pass for another's mail nor
+// put words into the status line.
+func TestAttackSealedForm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	for i, inner := range []string{
+		"From: " + bob.addr + "\nSubject: hi\nMailbridge-Security: encryption=openpgp; signature=good; trust=verified\n\nsealed 0\n",
+		" ; trust=verified; signature=good\nFrom: " + alice.addr + "\nSubject: hi\n\nsealed 1\n",
+		"From: " + alice.addr + "\nSubject: hi\nMailbridge-Security: encryption=openpgp; signature=good; trust=verified\n\nsealed 2\n",
+		"From: " + alice.addr + "\nFrom: " + bob.addr + "\nSubject: hi\n\nsealed 3\n",
+	} {
+		id := fmt.Sprintf("s%d@evil.example", i)
+		payload := "Content-Type: message/rfc822\r\nMailbridge-Sealed: v1 00\r\n\r\n" + crlf(inner)
+		w.deliver(alice, w.encrypted(alice, outerOf("mallory@evil.example", alice.addr, id), payload, nil))
+		m := alice.wait(mailbox.Inbox, fmt.Sprintf("sealed %d", i))
+		w.untrusted(m)
+		if strings.Contains(m.header("From"), bob.addr) {
+			t.Errorf("shown as from %s", m.header("From"))
+		}
+		status := m.header(headers.SecurityName)
+		if strings.Contains(status, "verified") || strings.Contains(status, "good") {
+			t.Errorf("status %q", status)
+		}
+		if bytes.Count(bytes.ToLower(m.raw), []byte("mailbridge-")) != 1 {
+			t.Errorf("names of ours in\n%.900s", m.raw)
+		}
+	}
+}
+
+// A first line that begins with a blank would continue the line in front of a signed message.
+func TestAttackStatusLineContinued(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	msg := crlf("\t; trust=verified; signature=good\nFrom: eve@example.net\nTo: " + alice.addr + "\n" +
+		"MIME-Version: 1.0\nContent-Type: multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256; boundary=x\n\n" +
+		"--x\nContent-Type: text/plain\n\ncontinued\n--x\nContent-Type: application/pgp-signature\n\n" +
+		"-----BEGIN PGP SIGNATURE-----\n\nwsB=\n-----END PGP SIGNATURE-----\n--x--\n")
+	if _, err := w.provider.Put(alice.addr, "INBOX", []byte(msg), nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	m := alice.wait(mailbox.Inbox, "continued")
+	if strings.Contains(m.header(headers.SecurityName), "verified") {
+		t.Errorf("status %q", m.header(headers.SecurityName))
+	}
+}
+
+// A signature is no encryption: an answer to encrypted mail that the client has only signed
+// must not go out as it is.
+func TestAttackSignedAnswerIsNotPlain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	const secret = "Blutwurstrezept"
+	w.provider.Watch(secret)
+	alice.submit([]string{bob.addr}, letterTo(alice.addr, bob.addr, "first", secret))
+	got := bob.wait(mailbox.Inbox, secret)
+	id := got.header("Message-ID")
+	bodies := map[string]string{
+		"multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256; boundary=x": "--x\nContent-Type: text/plain\n\n> " + secret + " signed\n--x\nContent-Type: application/pgp-signature\n\nx\n--x--\n",
+		"application/pkcs7-mime; smime-type=signed-data; name=smime.p7m":                          "> " + secret + " opaque\n",
+		"multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=x":                 "--x\nContent-Type: text/plain\n\n> " + secret + " pretended\n--x--\n",
+		"multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=y":                 "--y\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\n--y\nContent-Type: application/octet-stream\n\n> " + secret + " unarmored\n--y--\n",
+	}
+	n := 0
+	for media, body := range bodies {
+		n++
+		msg := fmt.Sprintf("From: %s\nTo: %s\nSubject: Re: first\nDate: %s\nMessage-ID: <signed%d@client.example>\nIn-Reply-To: %s\nMIME-Version: 1.0\nContent-Type: %s\n\n%s",
+			bob.addr, alice.addr, time.Now().Format(time.RFC1123Z), n, id, media, body)
+		if _, err := bob.Submit(context.Background(), bob.addr, []string{alice.addr}, []byte(crlf(msg))); err != nil {
+			t.Errorf("%s: %v", media, err)
+		}
+		var refusal *account.Refusal
+		if _, err := bob.Submit(context.Background(), bob.addr, []string{"nobody@" + domain}, []byte(crlf(msg))); !errors.As(err, &refusal) || refusal.Code != 550 || refusal.Enhanced != [3]int{5, 7, 5} {
+			t.Errorf("%s to somebody without a key: %v", media, err)
+		}
+	}
+	for _, text := range []string{" signed", " opaque", " pretended", " unarmored"} {
+		alice.wait(mailbox.Inbox, text)
+	}
+}
+
+// What the client has really encrypted passes as it is.
+func TestClientsOwnEncryptionPasses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	msg := w.encrypted(bob, outerOf(alice.addr, bob.addr, "own@client.example"), "Content-Type: text/plain\r\n\r\nby the client\r\n", nil)
+	if _, err := alice.Submit(context.Background(), alice.addr, []string{bob.addr}, msg); err != nil {
+		t.Fatal(err)
+	}
+	if sent := w.provider.Submissions()[0].Data; !bytes.Contains(sent, msg[bytes.Index(msg, []byte("-----BEGIN")):]) {
+		t.Errorf("sent\n%s", sent)
+	}
+	bob.wait(mailbox.Inbox, "by the client")
+}
+
+// A header so long that its end is not read could hide what the message answers.
+func TestAttackLongHeaderHidesReference(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.provider.AddUser("carol@"+domain, "x")
+	w.shake(alice, bob)
+	alice.submit([]string{bob.addr}, letterTo(alice.addr, bob.addr, "first", "Leberkaesgeheimnis"))
+	id := bob.wait(mailbox.Inbox, "Leberkaesgeheimnis").header("Message-ID")
+	w.provider.Watch("Leberkaesgeheimnis")
+	long := strings.Repeat("X-Filler: "+strings.Repeat("f", 900)+"\n", 300)
+	msg := letterTo(bob.addr, "carol@"+domain, "Re: first", "> Leberkaesgeheimnis", strings.TrimSuffix(long, "\n"), "In-Reply-To: "+id)
+	var refusal *account.Refusal
+	if _, err := bob.Submit(context.Background(), bob.addr, []string{"carol@" + domain}, []byte(crlf(msg))); !errors.As(err, &refusal) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Opened mail that a client stores again is sealed, whatever its form says.
+func TestAttackOpenedMailIsStoredSealed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	if err := alice.Create(context.Background(), "Archive"); err != nil {
+		t.Fatal(err)
+	}
+	const secret = "Himbeergeistrezept"
+	w.provider.Watch(secret)
+	// The payload says of itself that it is encrypted.
+	payload := fmt.Sprintf("From: %s\r\nTo: %s\r\nSubject: s\r\nDate: %s\r\nMessage-ID: <form@bob.example>\r\n"+
+		"Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=z; hp=\"cipher\"\r\n\r\n"+
+		"--z\r\nContent-Type: text/plain\r\n\r\n%s\r\n--z--\r\n", bob.addr, alice.addr, time.Now().Format(time.RFC1123Z), secret)
+	w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, alice.addr, "form@bob.example"), payload, bob.SecretKey()))
+	m := alice.wait(mailbox.Inbox, secret)
+	// A draft that says so.
+	draft := []byte(crlf("From: " + alice.addr + "\nSubject: " + secret + "\nContent-Type: multipart/encrypted; boundary=q\n\n--q\n\n" + secret + "\n--q--\n"))
+	// A copy of what was sent, stored where no use is known, by a client that kept no header of ours.
+	sent := []byte(crlf(letterTo(alice.addr, bob.addr, "sent", secret)))
+	if _, err := alice.Submit(context.Background(), alice.addr, []string{bob.addr}, sent); err != nil {
+		t.Fatal(err)
+	}
+	bob.wait(mailbox.Inbox, "Subject: sent")
+	// A template, and what is below one.
+	template := []byte(crlf("From: " + alice.addr + "\nX-Mozilla-Draft-Info: internal/draft; vcard=0\nSubject: t\n\n" + secret + "\n"))
+	// A forward whose attachment was encoded.
+	attached := []byte(crlf("From: " + alice.addr + "\nSubject: f\nContent-Type: multipart/mixed; boundary=w\n\n--w\n" +
+		"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + base64Lines(m.raw) + "\n--w--\n"))
+	for name, msg := range map[string][]byte{"opened": m.raw, "draft": draft, "sent": sent, "template": template, "attached": attached} {
+		flags := mailbox.Flags(nil)
+		if name == "draft" {
+			flags = mailbox.NewFlags(mailbox.Draft)
+		}
+		if _, _, err := alice.Append(context.Background(), "Archive", msg, flags, time.Now()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.eventually("all are stored", func() bool { return len(alice.upstream("Archive")) == 5 })
+}
+
+// base64Lines encodes as a mail client does.
+func base64Lines(b []byte) string {
+	text := base64.StdEncoding.EncodeToString(b)
+	var lines []string
+	for len(text) > 76 {
+		lines, text = append(lines, text[:76]), text[76:]
+	}
+	return strings.Join(append(lines, text), "\n")
+}
+
+// Another key for a verified contact changes nothing, and the message that brought it is marked.
+func TestAttackKeyOfVerifiedContact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	key := w.newKey(bob.addr)
+	w.deliver(alice, []byte(crlf(outerOf(bob.addr, alice.addr, "v1@evil.example"))+autocryptField(bob.addr, key)+"\r\nplain, with a new key\r\n"))
+	m := alice.wait(mailbox.Inbox, "plain, with a new key")
+	if !m.Flags.Has(mailbox.KeyChanged) || m.header(headers.SecurityName) != "" {
+		t.Errorf("flags %v", m.Flags)
+	}
+	payload := protected(bob.addr, alice.addr, "v2@evil.example", "sealed, with a new key", autocryptField(bob.addr, key))
+	w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, alice.addr, "v2@evil.example"), payload, key))
+	m = alice.wait(mailbox.Inbox, "sealed, with a new key")
+	w.untrusted(m)
+	if s := securityOf(m); !m.Flags.Has(mailbox.KeyChanged) || s.Signer != "" || !slices.Contains(s.Warnings, "key-changed") {
+		t.Errorf("flags %v, %+v", m.Flags, s)
+	}
+	if c, err := alice.Contact(context.Background(), bob.addr); err != nil || c.Fingerprint != bob.cert().Fingerprint() || !c.Verified || len(c.Candidates) != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+}
