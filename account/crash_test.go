@@ -36,10 +36,10 @@ var ends = map[string]end{
 // process ended, starts a new one.
 func (e end) at(p *person, command, arg string, skip int) (settle func()) {
 	if e.killed {
-		d := p.dieAt(death{command: command, arg: arg, skip: skip, happened: e.happened})
-		return d.revive
+		return p.dieAt(command, arg, skip, e.happened).revive
 	}
-	fault := p.w.provider.Inject(provider.Fault{User: p.addr, Command: command, Arg: arg, Skip: skip, Times: 1, Effect: e.effect, Code: e.code})
+	fault := p.w.provider.Inject(provider.Fault{User: p.addr, Command: command, Arg: arg, Skip: skip, Times: 1,
+		Effect: e.effect, Code: e.code, IMAPCode: "UNAVAILABLE"})
 	return func() {
 		p.w.Helper()
 		select {
@@ -66,10 +66,10 @@ func TestSubmissionCrash(t *testing.T) {
 			for how, e := range ends {
 				for _, saves := range []bool{false, true} {
 					upload := point.arg == "Sent"
-					if saves && (!upload && e.killed || e.effect == provider.Refuse) {
+					if saves && (!upload && e.killed || e.code != 0) {
 						continue // a client that saw no reply saves nothing
 					}
-					if upload && e.effect == provider.Refuse && e.code == 550 {
+					if upload && e.code == 550 {
 						continue // IMAP has no codes; "not now" refuses there
 					}
 					t.Run(fmt.Sprintf("encrypted=%v/saves=%v/%s at %s", encrypted, saves, how, point.command), func(t *testing.T) {

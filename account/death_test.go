@@ -14,61 +14,82 @@ import (
 	"mailbridge/internal/provider"
 )
 
+// hook is something that happens just before a command at the provider.
+type hook struct {
+	user, command, arg string // as in provider.Command; arg may be empty: any
+	skip               int    // so many matching commands pass first
+	do                 func()
+	reached            chan struct{}
+}
+
+// hooks are those to come.
+type hooks struct {
+	mu   sync.Mutex
+	list []*hook
+}
+
+// before hooks into a command to come.
+func (w *world) before(h hook) *hook {
+	h.reached = make(chan struct{})
+	w.hooks.mu.Lock()
+	defer w.hooks.mu.Unlock()
+	w.hooks.list = append(w.hooks.list, &h)
+	return &h
+}
+
+// trace is called before each command at the provider.
+func (hs *hooks) trace(c provider.Command) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for i, h := range hs.list {
+		if c.User != h.user || c.Name != h.command || h.arg != "" && !strings.EqualFold(c.Arg, h.arg) {
+			continue
+		}
+		if h.skip > 0 {
+			h.skip--
+			continue
+		}
+		hs.list = append(hs.list[:i:i], hs.list[i+1:]...)
+		h.do()
+		close(h.reached)
+		return
+	}
+}
+
+// wait waits until the command has come.
+func (h *hook) wait(w *world) {
+	w.Helper()
+	select {
+	case <-h.reached:
+	case <-time.After(patience):
+		w.Fatalf("%s was never sent", h.command)
+	}
+}
+
 // death is the end of a person's process at one of its commands, as kill -9 or a power cut
 // ends it: what was committed when the command came stays, and nothing that the process does
 // afterwards reaches the index or the provider. The command itself happens or does not.
 type death struct {
 	p        *person
-	command  string // as provider.Command.Name
-	arg      string // as provider.Command.Arg; empty: any
-	skip     int    // so many matching commands pass first
+	at       *hook
 	happened bool
 
 	image   string // the account's directory as it was left
 	failed  error
-	reached chan struct{}
 	silence *provider.Injection
 }
 
-// deaths are those to come.
-type deaths struct {
-	mu   sync.Mutex
-	list []*death
-}
-
-// trace is called before each command at the provider.
-func (ds *deaths) trace(c provider.Command) {
-	ds.mu.Lock()
-	defer ds.mu.Unlock()
-	for i, d := range ds.list {
-		if c.User != d.p.addr || c.Name != d.command || d.arg != "" && !strings.EqualFold(c.Arg, d.arg) {
-			continue
-		}
-		if d.skip > 0 {
-			d.skip--
-			continue
-		}
-		ds.list = append(ds.list[:i:i], ds.list[i+1:]...)
-		d.strike()
-		return
-	}
-}
-
 // dieAt lets a person's process die at a command to come.
-func (p *person) dieAt(d death) *death {
-	d.p, d.reached = p, make(chan struct{})
-	d.image = filepath.Join(p.w.TempDir(), "image")
-	p.w.deaths.mu.Lock()
-	defer p.w.deaths.mu.Unlock()
-	p.w.deaths.list = append(p.w.deaths.list, &d)
-	return &d
+func (p *person) dieAt(command, arg string, skip int, happened bool) *death {
+	d := &death{p: p, happened: happened, image: filepath.Join(p.w.TempDir(), "image")}
+	d.at = p.w.before(hook{user: p.addr, command: command, arg: arg, skip: skip, do: d.strike})
+	return d
 }
 
 func (d *death) strike() {
-	defer close(d.reached)
 	d.failed = d.takeImage()
 	if d.happened {
-		d.p.w.provider.Inject(provider.Fault{User: d.p.addr, Command: d.command, Arg: d.arg, Times: 1, Effect: provider.CutAfter})
+		d.p.w.provider.Inject(provider.Fault{User: d.p.addr, Command: d.at.command, Arg: d.at.arg, Times: 1, Effect: provider.CutAfter})
 	}
 	d.silence = d.p.w.provider.Inject(provider.Fault{User: d.p.addr, Effect: provider.CutBefore})
 }
@@ -94,24 +115,10 @@ func (d *death) takeImage() error {
 	return err
 }
 
-// pending reports whether the command has not come yet.
-func (d *death) pending() bool {
-	select {
-	case <-d.reached:
-		return false
-	default:
-		return true
-	}
-}
-
 // revive waits for the death and starts a new process with what the old one left.
 func (d *death) revive() {
 	d.p.w.Helper()
-	select {
-	case <-d.reached:
-	case <-time.After(patience):
-		d.p.w.Fatalf("%s was never sent", d.command)
-	}
+	d.at.wait(d.p.w)
 	if d.failed != nil {
 		d.p.w.Fatal(d.failed)
 	}
