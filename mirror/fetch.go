@@ -26,6 +26,7 @@ type fetcher struct {
 	conn     *upstream.Conn
 	selected db.Mailbox
 	validity uint32
+	next     uint32 // the connection shows every UID below
 	idle     *time.Timer
 }
 
@@ -123,10 +124,19 @@ func (f *fetcher) attempt(ctx context.Context, place db.Place, fn func(ctx conte
 			return err
 		}
 		f.selected, f.validity = box, sel.UIDValidity
+		f.next = max(sel.UIDNext, box.UpUIDNext, place.UID+1)
 	}
 	if f.validity != place.UIDValidity {
 		f.m.look(box.ID)
 		return errRenumbered
+	}
+	// A session does not show what came after its last look at the mailbox, and answers a FETCH
+	// of it with nothing (RFC 3501, sections 5.2 and 7.3.1).
+	if newest := max(box.UpUIDNext, place.UID+1); newest > f.next {
+		if err := f.conn.Noop(ctx); err != nil {
+			return err
+		}
+		f.next = newest
 	}
 	return fn(ctx, f.conn)
 }
