@@ -159,7 +159,8 @@ func (m *Mirror) fetched(ctx context.Context, id int64, raw []byte) error {
 	return err
 }
 
-// renew gives a message whose bytes have changed at the provider a new UID.
+// renew gives a message whose bytes have changed at the provider a new UID. What was found out
+// about the bytes that it had says nothing about these: a signature was checked over others.
 func (m *Mirror) renew(ctx context.Context, id int64, raw []byte, digest [32]byte) error {
 	return m.db.Update(ctx, func(tx *db.Tx) error {
 		row, err := tx.Message(id)
@@ -169,9 +170,9 @@ func (m *Mirror) renew(ctx context.Context, id int64, raw []byte, digest [32]byt
 		if err := tx.Unshow(id, db.Hidden, m.opts.Now()); err != nil {
 			return err
 		}
+		row.Kind, row.Prefix, row.Keywords = Ordinary, nil, nil
 		row.Digest = digest[:]
-		row.Size = int64(len(row.Prefix) + len(raw))
-		row.UpSize = int64(len(raw))
+		row.Size, row.UpSize = int64(len(raw)), int64(len(raw))
 		if err := tx.SetContent(row); err != nil {
 			return err
 		}
