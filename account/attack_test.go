@@ -398,3 +398,106 @@ func TestAttackKeyOfVerifiedContact(t *testing.T) {
 		t.Errorf("%+v %v", c, err)
 	}
 }
+
+// A key update is hidden only in exactly its form: nothing for a reader is lost in it.
+func TestAttackTextInKeyUpdate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	update := func(id, more string) string {
+		return fmt.Sprintf("From: %s\r\nTo: \"hidden-recipients\": ;\r\nSubject: Keyupdate\r\nMessage-ID: <%s>\r\n%s"+
+			"Content-Type: multipart/report; report-type=disposition-notification; boundary=b; hp=\"cipher\"\r\n\r\n"+
+			"--b\r\nContent-Type: text/plain\r\n\r\nupdate %s\r\n--b\r\nContent-Type: message/disposition-notification\r\n\r\n"+
+			"Disposition: automatic-action/MDN-sent-automatically; processed\r\n%s--b--\r\n", bob.addr, id, autocryptField(bob.addr, bob.SecretKey()), id, more)
+	}
+	for id, more := range map[string]string{"u1@x": "", "u2@x": "--b\r\nContent-Type: text/plain\r\n\r\nmore\r\n"} {
+		w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, "\"hidden-recipients\": ;", id), update(id, more), nil))
+	}
+	w.untrusted(alice.wait(mailbox.Inbox, "update u2@x"))
+	w.deliver(alice, []byte(crlf(outerOf("x@example.net", alice.addr, "last@x")+"\nthe last\n")))
+	alice.wait(mailbox.Inbox, "the last")
+	if n := len(alice.read(mailbox.Inbox)); n != 2 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// A small mail that unfolds to a large one is not unfolded.
+func TestAttackCompressedBomb(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	payload := "Content-Type: text/plain\r\n\r\n" + strings.Repeat("bomb bomb bomb bomb bomb bomb bomb bomb bomb bomb bomb bomb\r\n", 1<<19)
+	w.deliver(alice, w.encrypted(alice, outerOf("eve@example.net", alice.addr, "bomb@x"), payload, nil))
+	var m mail
+	w.eventually("the bomb is shown", func() bool {
+		list := alice.read(mailbox.Inbox)
+		if len(list) == 1 {
+			m = list[0]
+		}
+		return len(list) == 1
+	})
+	if len(m.raw) > 1<<20 || !strings.Contains(m.header(headers.SecurityName), "warning=damaged") {
+		t.Errorf("%d octets are shown", len(m.raw))
+	}
+}
+
+// An answer to ciphertext that lies inside other mail, or to what a list has wrapped, is an
+// answer to encrypted mail.
+func TestAttackAnswerToWrappedCiphertext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	w.provider.AddUser("eve@"+domain, "x")
+	eve := "eve@" + domain
+	inside := w.encrypted(alice, "X: y\n", protected(eve, alice.addr, "inner@x", "old secret", ""), nil)
+	body := inside[bytes.Index(inside, []byte("Content-Type: multipart/encrypted")):]
+	wrap := func(id, before, after string) []byte {
+		return []byte(crlf(outerOf(eve, alice.addr, id)+"List-Id: <l.example.org>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=outer\n\n"+before+"--outer\n") +
+			string(body) + crlf("\n"+after+"--outer--\n"))
+	}
+	w.deliver(alice, wrap("question@x", "--outer\nContent-Type: text/plain\n\nWhat was that? Question\n", ""))
+	w.deliver(alice, wrap("list@x", "", "--outer\nContent-Type: text/plain\n\nList footer\n"))
+	if m := alice.wait(mailbox.Inbox, "Question"); bytes.Contains(m.raw, []byte("old secret")) {
+		t.Errorf("opened:\n%s", m.raw)
+	}
+	m := alice.wait(mailbox.Inbox, "List footer")
+	w.untrusted(m)
+	if !bytes.Contains(m.raw, []byte("old secret")) || !strings.Contains(m.header(headers.SecurityName), "warning=errant-layer") {
+		t.Errorf("%.1500s", m.raw)
+	}
+	for _, id := range []string{"question@x", "list@x", "inner@x"} {
+		var refusal *account.Refusal
+		_, err := alice.Submit(context.Background(), alice.addr, []string{eve}, []byte(crlf(letterTo(alice.addr, eve, "Re: ?", "quoted", "In-Reply-To: <"+id+">"))))
+		if !errors.As(err, &refusal) || refusal.Enhanced != [3]int{5, 7, 5} {
+			t.Errorf("answer to %s: %v", id, err)
+		}
+	}
+}
+
+// A client that stores its copy after it has deleted ours keeps it.
+func TestSentCopyAfterDeletion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	w.provider.Watch("Wiedergaenger")
+	msg := letterTo(alice.addr, bob.addr, "twice", "Wiedergaenger")
+	alice.submit([]string{bob.addr}, msg)
+	own := alice.wait("Sent", "Wiedergaenger")
+	ctx := context.Background()
+	id, err := alice.Select(ctx, "Sent", func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(alice.Store(ctx, id, []mailbox.UID{own.UID}, mailbox.StoreAdd, mailbox.NewFlags(mailbox.Deleted)),
+		alice.Expunge(ctx, id, []mailbox.UID{own.UID})); err != nil {
+		t.Fatal(err)
+	}
+	if _, uid, err := alice.Append(ctx, "Sent", []byte(crlf(msg)), nil, time.Now()); err != nil || uid == 0 {
+		t.Fatal(uid, err)
+	}
+	if list := alice.read("Sent"); len(list) != 1 {
+		t.Errorf("%d messages", len(list))
+	}
+}

@@ -32,6 +32,10 @@ func (g ingester) Candidate(header []byte) bool {
 		if h.Has("X-MS-Exchange-Organization-AuthSource") || h.Has("X-MS-Has-Attach") || h.Has("X-Microsoft-Original-Message-ID") {
 			return true
 		}
+		// So do lists that add a text of their own.
+		if h.Has("List-Id") || h.Has("List-Post") || h.Has("Mailing-List") {
+			return true
+		}
 	}
 	return h.Has("Autocrypt") || g.fromPeer(h)
 }
@@ -100,6 +104,9 @@ func (a *Account) ingestPlain(ctx context.Context, m *arrival) (mirror.Ruling, e
 		Kind:     mirror.Ordinary,
 		Keywords: keywords,
 		Apply: func(tx *db.Tx, _ int64) error {
+			if err := a.markUnopened(tx, m); err != nil {
+				return err
+			}
 			_, err := a.applySighting(tx, s)
 			return err
 		},
@@ -135,7 +142,25 @@ func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, 
 }
 
 // asItCame shows a message unchanged: what cannot be opened is never changed or hidden.
-func asItCame() mirror.Ruling { return mirror.Ruling{Verdict: mirror.Deliver, Kind: mirror.Ordinary} }
+func (a *Account) asItCame(m *arrival) mirror.Ruling {
+	return mirror.Ruling{
+		Verdict: mirror.Deliver, Kind: mirror.Ordinary,
+		Apply: func(tx *db.Tx, _ int64) error { return a.markUnopened(tx, m) },
+	}
+}
+
+// markUnopened remembers mail that holds ciphertext, in whatever place, though it is shown as it
+// came: what the reader's own program makes of it must not be quoted in the clear.
+func (a *Account) markUnopened(tx *db.Tx, m *arrival) error {
+	if !holdsCiphertext(m.root) {
+		return nil
+	}
+	return a.markProtected(tx, m.outer)
+}
+
+func holdsCiphertext(p *message.Part) bool {
+	return p.MediaType == "application/pgp-encrypted" || slices.ContainsFunc(p.Children, holdsCiphertext)
+}
 
 // ingestEncrypted opens a message.
 func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []byte, form pgp.Form) (mirror.Ruling, error) {
@@ -149,7 +174,7 @@ func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []
 		return a.damaged(m), nil
 	case err != nil:
 		a.log.Debug("not opened", "error", err)
-		return asItCame(), nil
+		return a.asItCame(m), nil
 	case form == pgp.FormListWrapped:
 		return a.ingestErrant(m, opened), nil
 	}
@@ -174,8 +199,20 @@ func (a *Account) openOptions(ctx context.Context, m *arrival) pgp.OpenOptions {
 			inner, _ := message.ParseHeader(payload)
 			return a.signers(ctx, issuers, slices.Concat(inner.Values("Autocrypt"), m.outer.Values("Autocrypt")))
 		},
-		Now: a.now(),
+		Now:     a.now(),
+		MaxSize: maxOpened(len(m.Raw)),
 	}
+}
+
+// maxOpened bounds what comes out of a message by what went in: text compresses to a tenth, logs
+// and spreadsheets to less, and what a small mail unfolds to hundreds of megabytes is a bomb. It
+// would be kept, too.
+func maxOpened(size int) int64 {
+	const (
+		factor = 32
+		free   = 8 << 20
+	)
+	return free + factor*int64(size)
 }
 
 // damaged shows a notice in place of a message whose integrity check failed.
@@ -189,13 +226,14 @@ func (a *Account) damaged(m *arrival) mirror.Ruling {
 // ingestErrant opens the one errant layer that is opened, a list's: its content becomes an
 // attachment, and has no effect on anything.
 func (a *Account) ingestErrant(m *arrival, opened *pgp.Opened) mirror.Ruling {
+	inner, _ := message.ParseHeader(opened.Payload)
 	security := headers.Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{"errant-layer"}}
 	return mirror.Ruling{
 		Verdict:  mirror.Deliver,
 		Kind:     mirror.Opened,
 		View:     headers.Errant(m.Raw, m.root, opened.Payload, security),
 		Keywords: mailbox.NewFlags(mailbox.Encrypted),
-		Apply:    func(tx *db.Tx, _ int64) error { return a.markProtected(tx, m.outer) },
+		Apply:    func(tx *db.Tx, _ int64) error { return a.markProtected(tx, m.outer, inner) },
 	}
 }
 
@@ -304,7 +342,7 @@ func stateName(s pgp.SignatureState) string {
 // ingestSymmetric tries the secrets of our joins and invites, newest first.
 func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []byte, form pgp.Form) (mirror.Ruling, error) {
 	if form != pgp.FormProper || m.Old {
-		return asItCame(), nil
+		return a.asItCame(m), nil
 	}
 	proofs, err := a.proofs(ctx)
 	if err != nil {
@@ -321,7 +359,7 @@ func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []
 	case errors.Is(err, pgp.ErrDamaged), errors.Is(err, pgp.ErrTooLarge):
 		return a.damaged(m), nil
 	case err != nil:
-		return asItCame(), nil
+		return a.asItCame(m), nil
 	}
 	inner, _ := message.ParseHeader(opened.Payload)
 	ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, &proofs[opened.Secret])
@@ -339,7 +377,7 @@ const lockedAfter = 10 * time.Minute
 func (a *Account) locked(m *arrival) mirror.Ruling {
 	shown := m.Since.Add(lockedAfter)
 	if m.Since.IsZero() || !a.now().Before(shown) {
-		return asItCame()
+		return a.asItCame(m)
 	}
 	return mirror.Ruling{Verdict: mirror.Hold, RetryAt: shown}
 }

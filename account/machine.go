@@ -21,7 +21,7 @@ func (a *Account) ingestMachine(ctx context.Context, m *arrival, opened *pgp.Ope
 	}
 	switch params["report-type"] {
 	case "multi-device-sync":
-		own := opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key.Fingerprint()
+		own := opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key.Fingerprint() && opened.IntendedForUs
 		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, own, nil
 	case "disposition-notification":
 		return a.ingestKeyUpdate(ctx, m, opened, inner)
@@ -51,7 +51,8 @@ func (a *Account) ingestKeyUpdate(ctx context.Context, m *arrival, opened *pgp.O
 	}, true, nil
 }
 
-// isKeyUpdate matches the form: unsigned, to nobody by name, a report of type "processed".
+// isKeyUpdate matches the form: unsigned, to nobody by name, a report of type "processed" and
+// nothing beside it that somebody could have hidden there.
 func isKeyUpdate(opened *pgp.Opened, inner message.Header) bool {
 	if opened.Signature.State != pgp.SignatureNone || inner.Text("Subject") != "Keyupdate" {
 		return false
@@ -59,16 +60,13 @@ func isKeyUpdate(opened *pgp.Opened, inner message.Header) bool {
 	if len(message.ParseAddresses(inner.Get("To"))) != 0 {
 		return false
 	}
-	root := message.Parse(opened.Payload)
-	for _, part := range root.Children {
-		if part.MediaType != "message/disposition-notification" {
-			continue
-		}
-		report, _ := message.ParseHeader(part.Decoded(opened.Payload))
-		words := strings.Join(strings.Fields(report.Get("Disposition")), "")
-		return strings.EqualFold(words, "automatic-action/MDN-sent-automatically;processed")
+	parts := message.Parse(opened.Payload).Children
+	if len(parts) != 2 || parts[0].MediaType != "text/plain" || parts[1].MediaType != "message/disposition-notification" {
+		return false
 	}
-	return false
+	report, _ := message.ParseHeader(parts[1].Decoded(opened.Payload))
+	words := strings.Join(strings.Fields(report.Get("Disposition")), "")
+	return strings.EqualFold(words, "automatic-action/MDN-sent-automatically;processed")
 }
 
 // soleSender is the canonical address of a message's sender: of the one address in the one

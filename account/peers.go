@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mailbridge/autocrypt"
 	"mailbridge/db"
@@ -228,15 +229,25 @@ const maxSigners = 16
 // message, those that are known by their fingerprint, and our own.
 func (a *Account) signers(ctx context.Context, issuers []pgp.Fingerprint, fields []string) []*pgp.Cert {
 	var certs []*pgp.Cert
-	for _, value := range fields[:min(len(fields), maxSigners)] {
-		if h, err := autocrypt.Parse(value); err == nil {
-			certs = append(certs, h.Cert)
+	add := func(c *pgp.Cert) {
+		i := slices.IndexFunc(certs, func(d *pgp.Cert) bool { return d.Fingerprint() == c.Fingerprint() })
+		if i < 0 {
+			certs = append(certs, c)
+		} else if both, err := pgp.Merge(certs[i], c); err == nil {
+			certs[i] = both // each is tried on each signature, over the whole text
 		}
 	}
-	certs = append(certs, a.key.Cert())
+	for _, value := range fields[:min(len(fields), maxSigners)] {
+		if h, err := autocrypt.Parse(value); err == nil {
+			add(h.Cert)
+		}
+	}
+	add(a.key.Cert())
 	err := a.db.View(ctx, func(tx *db.Tx) error {
 		known, err := tx.Certs(issuers[:min(len(issuers), maxSigners)]...)
-		certs = append(certs, known...)
+		for _, c := range known {
+			add(c)
+		}
 		return err
 	})
 	if err != nil {

@@ -36,7 +36,14 @@ func (a *Account) settleSent(tx *db.Tx, m db.Outgoing, state db.OutboxState) err
 		if err != nil || alive {
 			return err
 		}
-		return a.mirror.Drop(tx, m.SentRow)
+		hidden, err := tx.IsHidden(m.SentRow)
+		if err != nil {
+			return err
+		}
+		if hidden {
+			return a.mirror.Drop(tx, m.SentRow)
+		}
+		// The client has saved it, while the message waited: it is the user's.
 	}
 	saves, err := tx.Setting(settingProviderSaves)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
@@ -159,6 +166,9 @@ func (a *Account) claimSent(tx *db.Tx, msg []byte, flags mailbox.Flags, date tim
 		added, err = a.mirror.Show(tx, m.SentRow, msg, flags, date)
 	} else {
 		added, err = a.mirror.Reopen(tx, m.SentRow, mirror.Sealed, msg, sentKeywords(m))
+	}
+	if errors.Is(err, db.ErrNotFound) {
+		return mirror.Added{}, false, nil // ours was deleted meanwhile
 	}
 	return added, err == nil, err
 }
