@@ -271,6 +271,9 @@ func (s *session) receive(ctx context.Context, box db.Mailbox, validity uint32, 
 // takeIn makes rows for new messages, in the order given. A run of mail that need not be
 // looked at is one transaction; each candidate is one of its own.
 func (s *session) takeIn(ctx context.Context, box db.Mailbox, validity uint32, entries []entry) error {
+	if err := s.peek(ctx, entries); err != nil {
+		return err
+	}
 	var err error
 	for len(entries) > 0 {
 		n := slices.IndexFunc(entries, func(e entry) bool { return e.candidate != entries[0].candidate })

@@ -272,11 +272,16 @@ func TestFetch(t *testing.T) {
 	if _, err := conn.Body(ctx, 99, 1000); !errors.Is(err, upstream.ErrNotFound) {
 		t.Errorf("not there: %v", err)
 	}
-	if got, err := conn.Peek(ctx, 2, 4); err != nil || string(got) != "Text" {
-		t.Errorf("Peek: %q, %v", got, err)
+	starts := map[uint32]string{}
+	err := conn.Peeks(ctx, []uint32{2, 3, 99}, 4, func(uid uint32, text []byte) error {
+		starts[uid] = string(text)
+		return nil
+	})
+	if err != nil || len(starts) != 2 || starts[2] != "Text" || len(starts[3]) > 4 {
+		t.Errorf("Peeks: %v, %v", starts, err)
 	}
 	bodies := map[uint32][]byte{}
-	err := conn.Bodies(ctx, []uint32{3, 1, 4, 50}, 1000, func(uid uint32, msg []byte) error {
+	err = conn.Bodies(ctx, []uint32{3, 1, 4, 50}, 1000, func(uid uint32, msg []byte) error {
 		bodies[uid] = msg
 		return nil
 	})

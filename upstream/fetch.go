@@ -174,19 +174,13 @@ func (c *Conn) Body(ctx context.Context, uid uint32, limit int64) ([]byte, error
 	return body, nil
 }
 
-// Peek gives the first n octets of the text behind the header (BODY.PEEK[TEXT]<0.n>).
-func (c *Conn) Peek(ctx context.Context, uid uint32, n int64) ([]byte, error) {
+// Peeks calls fn with the first n octets of the text behind the header
+// (BODY.PEEK[TEXT]<0.n>) of each of uids that is there.
+func (c *Conn) Peeks(ctx context.Context, uids []uint32, n int64, fn func(uid uint32, text []byte) error) error {
 	section := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierText, Peek: true, Partial: &imap.SectionPartial{Size: n}}
-	found := false
-	var text []byte
-	err := c.sections(ctx, []uint32{uid}, section, n, func(_ uint32, b []byte) error {
-		found, text = true, b[:min(int64(len(b)), n)]
-		return nil
+	return c.sections(ctx, uids, section, n, func(uid uint32, b []byte) error {
+		return fn(uid, b[:min(int64(len(b)), n)])
 	})
-	if err == nil && !found {
-		err = fmt.Errorf("UID %d: %w", uid, ErrNotFound)
-	}
-	return text, err
 }
 
 // Flags gives the flags of every message, ascending by UID.
