@@ -19,8 +19,9 @@ type fetcher struct {
 	turn  chan struct{} // holds a token while nobody fetches
 	tasks sync.WaitGroup
 
-	mu  sync.Mutex
-	ctx context.Context // of Run; nil while it does not run
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil while it does not run
+	running int             // tasks
 
 	// The holder of the token owns what follows.
 	conn     *upstream.Conn
@@ -56,15 +57,25 @@ func (f *fetcher) stop() {
 	f.turn <- struct{}{}
 }
 
-// background runs fn while Run does; it gives up at the end of it.
+// maxTasks bounds what clients can leave running in the background; they share a connection.
+const maxTasks = 16
+
+// background runs fn while Run does; it gives up at the end of it. What is one too many is left
+// out: nothing that runs here has to.
 func (f *fetcher) background(fn func(ctx context.Context)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ctx == nil {
+	if f.ctx == nil || f.running >= maxTasks {
 		return
 	}
 	ctx := f.ctx
-	f.tasks.Go(func() { fn(ctx) })
+	f.running++
+	f.tasks.Go(func() {
+		fn(ctx)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.running--
+	})
 }
 
 // hangUp closes the connection.

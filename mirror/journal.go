@@ -114,6 +114,10 @@ func (s *session) postpone(ctx context.Context, run []item, cause error) error {
 const maxRefusals = 6
 
 func (m *Mirror) postponeItem(tx *db.Tx, i item, cause error) error {
+	entries, err := tx.JournalOf(i.Message)
+	if err != nil || !slices.ContainsFunc(entries, func(e db.Entry) bool { return e.ID == i.ID }) {
+		return err // the client has thought better of it meanwhile
+	}
 	if i.Op != db.OpAppend && (upstream.ClassOf(cause) == upstream.Permanent && upstream.IsRefused(cause) || i.Attempts >= maxRefusals) {
 		return m.takeBack(tx, i, cause)
 	}
