@@ -3,8 +3,10 @@ package account
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 
+	"mailbridge/db"
 	"mailbridge/headers"
 	"mailbridge/mailbox"
 	"mailbridge/mirror"
@@ -24,19 +26,23 @@ func (a *Account) Status(ctx context.Context, name string) (mailbox.Status, erro
 }
 
 // Create makes a mailbox at the provider.
-func (a *Account) Create(ctx context.Context, name string) error { return a.mirror.Create(ctx, name) }
+func (a *Account) Create(ctx context.Context, name string) error {
+	return told(a.mirror.Create(ctx, name))
+}
 
 // Delete removes a mailbox at the provider.
-func (a *Account) Delete(ctx context.Context, name string) error { return a.mirror.Delete(ctx, name) }
+func (a *Account) Delete(ctx context.Context, name string) error {
+	return told(a.mirror.Delete(ctx, name))
+}
 
 // Rename renames a mailbox at the provider.
 func (a *Account) Rename(ctx context.Context, from, to string) error {
-	return a.mirror.Rename(ctx, from, to)
+	return told(a.mirror.Rename(ctx, from, to))
 }
 
 // Subscribe changes a subscription.
 func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
-	return a.mirror.Subscribe(ctx, name, on)
+	return told(a.mirror.Subscribe(ctx, name, on))
 }
 
 // Select finds a mailbox and waits for its first sync.
@@ -98,20 +104,30 @@ func (a *Account) SearchText(ctx context.Context, id mailbox.ID, uids []mailbox.
 
 // Store changes flags.
 func (a *Account) Store(ctx context.Context, id mailbox.ID, uids []mailbox.UID, action mailbox.StoreAction, flags mailbox.Flags) error {
-	return a.mirror.Store(ctx, id, uids, action, flags)
+	return told(a.mirror.Store(ctx, id, uids, action, flags))
 }
 
 // Expunge removes those of uids that are marked \Deleted.
 func (a *Account) Expunge(ctx context.Context, id mailbox.ID, uids []mailbox.UID) error {
-	return a.mirror.Expunge(ctx, id, uids)
+	return told(a.mirror.Expunge(ctx, id, uids))
 }
 
 // Copy copies messages; opened mail as the provider's ciphertext, with the same view.
 func (a *Account) Copy(ctx context.Context, id mailbox.ID, uids []mailbox.UID, dest string) (mailbox.CopyUID, error) {
-	return a.mirror.Copy(ctx, id, uids, dest)
+	c, err := a.mirror.Copy(ctx, id, uids, dest)
+	return c, told(err)
 }
 
 // Move moves messages, as Copy does.
 func (a *Account) Move(ctx context.Context, id mailbox.ID, uids []mailbox.UID, dest string) (mailbox.CopyUID, error) {
-	return a.mirror.Move(ctx, id, uids, dest)
+	c, err := a.mirror.Move(ctx, id, uids, dest)
+	return c, told(err)
+}
+
+// told makes a full disk something that a client's user understands (RFC 5530: OVERQUOTA).
+func told(err error) error {
+	if errors.Is(err, db.ErrFull) {
+		return &mailbox.Error{Code: mailbox.CodeOverQuota, Text: "The disk of this computer is full.", Err: err}
+	}
+	return err
 }
