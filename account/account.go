@@ -47,6 +47,8 @@ type Options struct {
 	SentGrace time.Duration
 	// SubmitWait is how long a client waits for the provider's verdict; 0: 60 s.
 	SubmitWait time.Duration
+	// Family are the accounts of the same program; nil: none.
+	Family *Family
 	// MaxBytes bounds the account's index on disk; 0: no bound.
 	MaxBytes int64
 }
@@ -181,6 +183,7 @@ func Open(ctx context.Context, o Options) (*Account, error) {
 	if err := a.prepare(ctx); err != nil {
 		return nil, errors.Join(err, index.Close())
 	}
+	o.Family.join(a)
 	return a, nil
 }
 
@@ -301,7 +304,10 @@ func (a *Account) Ready(ctx context.Context) error { return a.mirror.Ready(ctx) 
 // Close closes the index. Run must have returned.
 func (a *Account) Close() error {
 	var err error
-	a.closing.Do(func() { err = a.db.Close() })
+	a.closing.Do(func() {
+		a.options.Family.leave(a)
+		err = a.db.Close()
+	})
 	return err
 }
 

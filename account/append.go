@@ -98,13 +98,13 @@ func (a *Account) formOf(ctx context.Context, info mailbox.Info, msg []byte, roo
 	case info.Use == mailbox.UseSent:
 		return storeSealed, nil
 	}
-	known := false
-	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
-		ids := nestedMessageIDs(msg, root)
-		if known, err = tx.AnyOpened(ids); err == nil && !known {
-			known, err = tx.AnyProtected(ids) // its row may be gone
+	ids := nestedMessageIDs(msg, root)
+	known, err := a.anywhere(ctx, func(tx *db.Tx) (bool, error) {
+		opened, err := tx.AnyOpened(ids)
+		if opened || err != nil {
+			return opened, err
 		}
-		return err
+		return tx.AnyProtected(ids) // its row may be gone
 	})
 	if err != nil || !known {
 		return storeAsGiven, err

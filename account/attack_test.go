@@ -501,3 +501,31 @@ func TestSentCopyAfterDeletion(t *testing.T) {
 		t.Errorf("%d messages", len(list))
 	}
 }
+
+// A person with two accounts answers mail of one from the other, and copies between them.
+func TestOtherAccountOfTheSamePerson(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	bob := w.add("bob")
+	w.family = account.NewFamily()
+	alice, second := w.add("alice"), w.add("second")
+	w.shake(alice, bob)
+	const secret = "Zweitwohnsitz"
+	w.provider.Watch(secret)
+	bob.submit([]string{alice.addr}, letterTo(bob.addr, alice.addr, "to the first", secret))
+	id := alice.wait(mailbox.Inbox, secret).header("Message-ID")
+	ctx := context.Background()
+	var refusal *account.Refusal
+	_, err := second.Submit(ctx, second.addr, []string{"nobody@" + domain}, []byte(crlf(letterTo(second.addr, "nobody@"+domain, "Re: to the first", secret, "In-Reply-To: "+id))))
+	if !errors.As(err, &refusal) || refusal.Enhanced != [3]int{5, 7, 5} {
+		t.Errorf("an answer from the other account: %v", err)
+	}
+	draft := letterTo(alice.addr, bob.addr, "draft", secret)
+	if _, _, err := alice.Append(ctx, "Drafts", []byte(crlf(draft)), mailbox.NewFlags(mailbox.Draft), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := second.Append(ctx, mailbox.Inbox, []byte(crlf(draft)), nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the copy is stored", func() bool { return len(second.upstream(mailbox.Inbox)) == 1 })
+}

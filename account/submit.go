@@ -60,13 +60,13 @@ func (a *Account) Submit(ctx context.Context, from string, to []string, msg []by
 func (a *Account) weigh(ctx context.Context, l letter) ([]recipient, request, error) {
 	var recipients []recipient
 	q := request{wish: headers.AskedFor(l.header)}
-	err := a.db.View(ctx, func(tx *db.Tx) error {
-		related := append(headers.References(l.header), nestedMessageIDs(l.msg, l.root)...)
-		answers, err := tx.AnyProtected(related)
-		if err != nil {
-			return err
-		}
-		q.reply = answers || carriesOpened(l.msg, l.root)
+	related := append(headers.References(l.header), nestedMessageIDs(l.msg, l.root)...)
+	answers, err := a.anywhere(ctx, func(tx *db.Tx) (bool, error) { return tx.AnyProtected(related) })
+	if err != nil {
+		return nil, q, err
+	}
+	q.reply = answers || carriesOpened(l.msg, l.root)
+	err = a.db.View(ctx, func(tx *db.Tx) error {
 		for _, addr := range append(append([]string{}, l.visible...), l.bcc...) {
 			r, err := a.lookUp(tx, addr, q.reply)
 			if err != nil {

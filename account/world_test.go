@@ -28,7 +28,8 @@ type world struct {
 	*testing.T
 	provider *provider.Provider
 	ca       string
-	ahead    atomic.Int64 // by how much the accounts' clocks are ahead
+	family   *account.Family // nil: the accounts are different people's
+	ahead    atomic.Int64    // by how much the accounts' clocks are ahead
 	hooks    hooks
 }
 
@@ -65,6 +66,7 @@ func (w *world) options(dir string) account.Options {
 		PollInterval: 200 * time.Millisecond,
 		SentGrace:    300 * time.Millisecond,
 		SubmitWait:   5 * time.Second,
+		Family:       w.family,
 	}
 	if os.Getenv("MAILBRIDGE_TEST_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("dir", filepath.Base(filepath.Dir(dir)))

@@ -24,9 +24,11 @@ type accounts struct {
 	dirs dirs
 	log  *slog.Logger
 	make maker
-	ctx  context.Context // ends everything
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	// family lets what one account opened be known to the others.
+	family *account.Family
+	ctx    context.Context // ends everything
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
 
 	serving bool          // this is the service
 	ready   time.Duration // how long an account may take to be ready
@@ -60,11 +62,11 @@ func newAccounts(d dirs, log *slog.Logger, m maker) (*accounts, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &accounts{dirs: d, log: log, make: m, ctx: ctx, stop: stop, slots: map[string]*slot{}, known: known}, nil
+	return &accounts{dirs: d, log: log, make: m, family: account.NewFamily(), ctx: ctx, stop: stop, slots: map[string]*slot{}, known: known}, nil
 }
 
 func (a *accounts) options(dir string) account.Options {
-	return account.Options{Dir: dir, MasterKey: a.dirs.masterKey, Log: a.log}
+	return account.Options{Dir: dir, MasterKey: a.dirs.masterKey, Log: a.log, Family: a.family}
 }
 
 // close ends all engines and waits for them.
