@@ -331,6 +331,9 @@ func (s *session) upload(ctx context.Context, i item) error {
 	if err != nil {
 		return err
 	}
+	if guard.UIDValidity == target.UpUIDValidity && guard.UIDNext > target.UpUIDNext {
+		return s.sync(ctx, target.ID) // what came meanwhile may be the provider's own copy of it
+	}
 	run, err := s.markSent(ctx, []item{i}, db.Place{UIDValidity: guard.UIDValidity, UID: guard.UIDNext})
 	if err != nil || len(run) == 0 {
 		return err
