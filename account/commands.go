@@ -67,6 +67,8 @@ func providerState(s mirror.State) string {
 // reason words an error of the connection for the person.
 func reason(err error) string {
 	switch {
+	case errors.Is(err, db.ErrFull):
+		return "the disk is full; mail waits at the provider until there is room"
 	case upstream.IsAuth(err):
 		return "the provider refuses the login; give the new password with: bridge account login"
 	case upstream.IsCertificate(err):

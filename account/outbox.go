@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,10 +16,17 @@ import (
 // marked before its first packet leaves, so that after a crash its outcome is known to be
 // unknown and it is never silently sent twice.
 type outbox struct {
-	a     *Account
-	wake  chan struct{}
-	done  *watchers // by outbox id: the message was settled, or an attempt has failed
-	retry map[int64]*upstream.Backoff
+	a         *Account
+	wake      chan struct{}
+	done      *watchers // by outbox id: the message was settled, or an attempt has failed
+	retry     map[int64]*upstream.Backoff
+	unsettled []attempt // what happened and is not recorded yet, because the disk is full
+}
+
+// attempt is what the provider said of a message.
+type attempt struct {
+	m      db.Outgoing
+	result upstream.Result
 }
 
 func newOutbox(a *Account) *outbox {
@@ -36,15 +44,21 @@ func (o *outbox) kick() {
 // maxNap bounds a wait, in case the clock jumps.
 const maxNap = time.Minute
 
-// run sends until ctx ends.
+// run sends until ctx ends, or the index fails for good. While the disk is full it waits for
+// room, and remembers what it could not record.
 func (o *outbox) run(ctx context.Context) error {
-	if err := o.recover(ctx); err != nil {
-		return err
-	}
+	work := o.recover
+	pause := &upstream.Backoff{Max: maxNap}
 	for {
-		nap, err := o.turn(ctx)
-		if err != nil {
+		nap, err := work(ctx)
+		switch {
+		case err == nil:
+			work, pause = o.turn, &upstream.Backoff{Max: maxNap}
+		case ctx.Err() != nil, errors.Is(err, db.ErrClosed), errors.Is(err, db.ErrCorrupt), errors.Is(err, db.ErrLocked):
 			return err
+		default:
+			nap = pause.Next()
+			o.a.log.Error("the outbox cannot work", "error", err, "again", nap)
 		}
 		timer := time.NewTimer(nap)
 		select {
@@ -60,14 +74,14 @@ func (o *outbox) run(ctx context.Context) error {
 
 // recover settles what a crash left in the midst of sending: a handshake is sent again with
 // the same Message-ID, which its receiver knows; mail is unknown.
-func (o *outbox) recover(ctx context.Context) error {
-	return o.a.db.Update(ctx, func(tx *db.Tx) error {
+func (o *outbox) recover(ctx context.Context) (time.Duration, error) {
+	return 0, o.a.db.Update(ctx, func(tx *db.Tx) error {
 		list, err := tx.OutboxIn(db.Sending)
 		if err != nil {
 			return err
 		}
 		for _, m := range list {
-			if err := o.settleUnknown(tx, m); err != nil {
+			if err := o.settle(tx, m, uncertain(m)); err != nil {
 				return err
 			}
 		}
@@ -75,11 +89,23 @@ func (o *outbox) recover(ctx context.Context) error {
 	})
 }
 
+// uncertain is the result of an attempt that nothing is known of.
+func uncertain(m db.Outgoing) upstream.Result {
+	var r upstream.Result
+	for _, addr := range waiting(m) {
+		r.Recipients = append(r.Recipients, upstream.RecipientResult{Addr: addr, Outcome: upstream.Uncertain})
+	}
+	return r
+}
+
 // batch is how many messages are read at once.
 const batch = 16
 
 // turn sends what is due, shows Sent copies that no client saved, and says how long to wait.
 func (o *outbox) turn(ctx context.Context) (time.Duration, error) {
+	if err := o.record(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		var due []db.Outgoing
 		err := o.a.db.View(ctx, func(tx *db.Tx) (err error) {
@@ -144,12 +170,22 @@ func (o *outbox) send(ctx context.Context, m db.Outgoing) error {
 	if failure != nil {
 		o.a.log.Info("sending failed", "id", m.ID, "error", failure)
 	}
+	o.unsettled = append(o.unsettled, attempt{m, result})
 	// What happened is recorded even if the program is about to end.
-	err = o.a.db.Update(context.WithoutCancel(ctx), func(tx *db.Tx) error { return o.settle(tx, m, result) })
-	if err != nil {
-		return err
+	return o.record(context.WithoutCancel(ctx))
+}
+
+// record settles what has happened.
+func (o *outbox) record(ctx context.Context) error {
+	for len(o.unsettled) > 0 {
+		next := o.unsettled[0]
+		err := o.a.db.Update(ctx, func(tx *db.Tx) error { return o.settle(tx, next.m, next.result) })
+		if err != nil && !errors.Is(err, db.ErrNotFound) {
+			return err
+		}
+		o.unsettled = o.unsettled[1:]
+		o.done.wake(next.m.ID)
 	}
-	o.done.wake(m.ID)
 	return nil
 }
 
@@ -166,98 +202,102 @@ func waiting(m db.Outgoing) []string {
 
 // settle records what became of each recipient, and from that what becomes of the message.
 func (o *outbox) settle(tx *db.Tx, m db.Outgoing, result upstream.Result) error {
-	var accepted, deferred, unknown int
-	var refused []db.OutgoingRecipient
+	mail := m.Kind != db.OutHandshake
 	for _, r := range result.Recipients {
-		row := db.OutgoingRecipient{Addr: r.Addr, Code: r.Code, Text: r.Text}
-		switch r.Outcome {
-		case upstream.Accepted:
-			row.State, accepted = db.Sent, accepted+1
-		case upstream.Refused:
-			row.State = db.Refused
-			refused = append(refused, row)
-		case upstream.Uncertain:
-			row.State, unknown = db.Unknown, unknown+1
-		default:
-			row.State, deferred = db.Queued, deferred+1
-		}
-		if m.Kind == db.OutHandshake && row.State == db.Unknown {
+		row := db.OutgoingRecipient{Addr: r.Addr, Code: r.Code, Text: r.Text, State: stateOf(r.Outcome)}
+		if row.State == db.Unknown && !mail {
 			row.State = db.Queued
 		}
 		if err := tx.SettleRecipient(m.ID, row); err != nil {
 			return err
 		}
-	}
-	switch {
-	case unknown > 0:
-		return o.settleUnknown(tx, m)
-	case deferred > 0:
-		return o.later(tx, m, accepted > 0)
+		if row.State == db.Refused && mail {
+			if err := o.a.leave(tx, refusedNote(m, row)); err != nil {
+				return err
+			}
+		}
 	}
 	m, err := tx.Outgoing(m.ID)
 	if err != nil {
 		return err
 	}
-	return o.finish(tx, m, refused)
-}
-
-// later queues another attempt.
-func (o *outbox) later(tx *db.Tx, m db.Outgoing, partly bool) error {
-	backoff, ok := o.retry[m.ID]
-	if !ok {
-		backoff = &upstream.Backoff{}
-		o.retry[m.ID] = backoff
-	}
-	var sent time.Time
-	if partly {
-		sent = o.a.now()
-	}
-	return tx.SettleOutgoing(m.ID, db.Queued, o.a.now().Add(backoff.Next()), sent)
-}
-
-// settleUnknown handles a connection that was lost after the final dot: the message may or
-// may not be on its way.
-func (o *outbox) settleUnknown(tx *db.Tx, m db.Outgoing) error {
-	if m.Kind == db.OutHandshake {
-		return tx.SettleOutgoing(m.ID, db.Queued, time.Time{}, time.Time{})
-	}
-	if err := tx.SettleOutgoing(m.ID, db.Unknown, time.Time{}, o.a.now()); err != nil {
-		return err
-	}
-	if err := o.a.settleSent(tx, m, db.Unknown); err != nil {
-		return err
-	}
-	return o.a.leave(tx, note{
-		subject: "It is not known whether a message was sent",
-		text: fmt.Sprintf("The connection to your provider was lost just when a message to %s was handed over. "+
-			"It may have been sent or not, and it is not sent again by itself.", addresses(m)),
-	})
-}
-
-// finish settles a message that every recipient has a final answer for.
-func (o *outbox) finish(tx *db.Tx, m db.Outgoing, refused []db.OutgoingRecipient) error {
-	delete(o.retry, m.ID)
-	state := db.Refused
-	for _, r := range m.To {
-		if r.State == db.Sent {
-			state = db.Sent
-		}
-	}
-	if err := tx.SettleOutgoing(m.ID, state, time.Time{}, o.a.now()); err != nil {
-		return err
-	}
-	if m.Kind == db.OutHandshake {
-		return nil
-	}
-	if err := o.a.settleSent(tx, m, state); err != nil {
-		return err
-	}
-	for _, r := range refused {
-		if err := o.a.leave(tx, refusedNote(m, r)); err != nil {
+	if mail && slices.ContainsFunc(result.Recipients, isUncertain) {
+		if err := o.a.leave(tx, unknownNote(m)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(waiting(m)) > 0 {
+		return o.later(tx, m, slices.ContainsFunc(result.Recipients, isUncertain))
+	}
+	return o.finish(tx, m)
+}
+
+func isUncertain(r upstream.RecipientResult) bool { return r.Outcome == upstream.Uncertain }
+
+// stateOf is what an outcome means for a recipient.
+func stateOf(outcome upstream.Outcome) db.OutboxState {
+	switch outcome {
+	case upstream.Accepted:
+		return db.Sent
+	case upstream.Refused:
+		return db.Refused
+	case upstream.Uncertain:
+		return db.Unknown
+	}
+	return db.Queued
+}
+
+// later queues another attempt: after a pause, or at once for a handshake step whose outcome
+// was unknown for the first time.
+func (o *outbox) later(tx *db.Tx, m db.Outgoing, uncertain bool) error {
+	backoff, again := o.retry[m.ID]
+	if !again {
+		backoff = &upstream.Backoff{}
+		o.retry[m.ID] = backoff
+	}
+	var next, sent time.Time
+	if m.Kind != db.OutHandshake || !uncertain || again {
+		next = o.a.now().Add(backoff.Next())
+	}
+	if left(m) {
+		sent = o.a.now()
+	}
+	return tx.SettleOutgoing(m.ID, db.Queued, next, sent)
+}
+
+// left reports whether a message has left for some recipient, or may have.
+func left(m db.Outgoing) bool {
+	return slices.ContainsFunc(m.To, func(r db.OutgoingRecipient) bool { return r.State == db.Sent || r.State == db.Unknown })
+}
+
+// finish settles a message that every recipient has a final answer for, or none for ever: the
+// connection was lost after the final dot, and the message may or may not be on its way.
+func (o *outbox) finish(tx *db.Tx, m db.Outgoing) error {
+	delete(o.retry, m.ID)
+	state := db.Refused
+	for _, r := range m.To {
+		if r.State == db.Unknown || r.State == db.Sent && state != db.Unknown {
+			state = r.State
+		}
+	}
+	if err := tx.SettleOutgoing(m.ID, state, time.Time{}, o.a.now()); err != nil || m.Kind == db.OutHandshake {
+		return err
+	}
+	return o.a.settleSent(tx, m, state)
+}
+
+func unknownNote(m db.Outgoing) note {
+	var to []string
+	for _, r := range m.To {
+		if r.State == db.Unknown {
+			to = append(to, r.Addr)
+		}
+	}
+	return note{
+		subject: "It is not known whether a message was sent",
+		text: fmt.Sprintf("The connection to your provider was lost just when a message to %s was handed over. "+
+			"It may have been sent or not, and it is not sent again by itself.", strings.Join(to, ", ")),
+	}
 }
 
 func refusedNote(m db.Outgoing, r db.OutgoingRecipient) note {
@@ -266,12 +306,4 @@ func refusedNote(m db.Outgoing, r db.OutgoingRecipient) note {
 		text: fmt.Sprintf("A message that you sent was not accepted for %s.\nYour provider said: %d %s",
 			r.Addr, r.Code, strings.TrimSpace(r.Text)),
 	}
-}
-
-func addresses(m db.Outgoing) string {
-	addrs := make([]string, len(m.To))
-	for i, r := range m.To {
-		addrs[i] = r.Addr
-	}
-	return strings.Join(addrs, ", ")
 }
