@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"mailbridge/db"
 	"mailbridge/mailbox"
@@ -90,6 +91,15 @@ func (m *Mirror) Status(ctx context.Context, name string) (mailbox.Status, error
 	if box.NoSelect {
 		return mailbox.Status{}, errNoMailbox(name)
 	}
+	// Zeros would tell a client that its mailbox was emptied, and it would empty its cache.
+	if box.ListedAt.IsZero() && m.State().Err != nil {
+		return mailbox.Status{}, errIncomplete(m.State().Err)
+	}
+	wait, cancel := context.WithTimeout(ctx, statusWait)
+	defer cancel()
+	if err := m.awaitList(wait, box, nil); err != nil {
+		return mailbox.Status{}, err
+	}
 	var status mailbox.Status
 	err = m.db.View(ctx, func(tx *db.Tx) error {
 		status, err = tx.MailboxStatus(box.ID)
@@ -97,6 +107,10 @@ func (m *Mirror) Status(ctx context.Context, name string) (mailbox.Status, error
 	})
 	return status, err
 }
+
+// statusWait is how long STATUS waits for the first sync of a mailbox: clients ask for every
+// mailbox in a row, and give up on a server that is silent for a minute.
+const statusWait = 20 * time.Second
 
 // Select finds a mailbox by name. It waits for the first sync of the mailbox, at most until
 // ctx ends; progress is called now and then with a line for the person.
@@ -108,15 +122,23 @@ func (m *Mirror) Select(ctx context.Context, name string, progress func(string))
 	if box.NoSelect {
 		return 0, mailbox.Errorf(mailbox.CodeCannot, "The mailbox %q only holds other mailboxes.", name)
 	}
+	if err := m.awaitList(ctx, box, progress); err != nil {
+		return 0, err
+	}
+	return box.ID, nil
+}
+
+// awaitList waits for the first sync of a mailbox: a partial list is never shown.
+func (m *Mirror) awaitList(ctx context.Context, box db.Mailbox, progress func(string)) error {
 	if !box.ListedAt.IsZero() {
-		return box.ID, nil
+		return nil
 	}
 	m.look(box.ID)
 	told := ""
-	err = m.await(ctx, func() (bool, error) {
+	err := m.await(ctx, func() (bool, error) {
 		now, err := m.mailbox(context.WithoutCancel(ctx), box.ID)
 		if errors.Is(err, db.ErrNotFound) {
-			return false, errNoMailbox(name)
+			return false, errNoMailbox(box.Name)
 		}
 		if line := m.progress(box.ID); line != told && progress != nil {
 			progress(line)
@@ -125,11 +147,16 @@ func (m *Mirror) Select(ctx context.Context, name string, progress func(string))
 		return !now.ListedAt.IsZero(), err
 	})
 	if ctx.Err() != nil {
-		return 0, &mailbox.Error{
-			Code: mailbox.CodeUnavailable, Text: "The list of messages is not complete yet. Try again in a while.", Err: err,
-		}
+		return errIncomplete(err)
 	}
-	return box.ID, err
+	return err
+}
+
+// errIncomplete is what a client is told while the first sync runs, or cannot.
+func errIncomplete(err error) error {
+	return &mailbox.Error{
+		Code: mailbox.CodeUnavailable, Text: "The list of messages is not complete yet. Try again in a while.", Err: err,
+	}
 }
 
 // reportProgress stores a line for those who wait for a mailbox.
