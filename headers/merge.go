@@ -134,10 +134,34 @@ func fillGaps(h *message.Header, outer message.Header, k mark) {
 		return
 	}
 	for _, f := range outer.Fields {
-		if fromOutside(f.Name) && !trace(f.Name) && !in(f.Name, userFacing...) {
+		if fromOutside(f.Name) && !trace(f.Name) && !in(f.Name, userFacing...) && !directs(f.Name) {
 			fill(h, outer, f.Name)
 		}
 	}
+}
+
+// directs tells whether a field says where answers, receipts and reports go to. From outside it
+// could lead an answer, which quotes, away from who wrote the message.
+func directs(name string) bool {
+	return hasPrefixFold(name, "Resent-") || in(name, "Sender", "Mail-Followup-To", "Mail-Reply-To",
+		"Disposition-Notification-To", "Return-Receipt-To", "X-Confirm-Reading-To", "Errors-To")
+}
+
+// Contradicts tells whether what a signed part says of itself in protected fields is not what
+// the header outside shows, which no signature covers (RFC 9788, section 4.3): whether another
+// sender is named, and whether anything else differs.
+func Contradicts(outer, signed message.Header) (from, other bool) {
+	if markOf(signed) == unmarked {
+		return false, false
+	}
+	from = signed.Has("From") && !sameAddresses(addresses(signed, "From"), addresses(outer, "From"))
+	for _, name := range []string{"To", "Cc", "Reply-To"} {
+		other = other || signed.Has(name) && !sameAddresses(addresses(signed, name), addresses(outer, name))
+	}
+	for _, name := range []string{"Subject", "Date"} {
+		other = other || signed.Has(name) && signed.Text(name) != outer.Text(name)
+	}
+	return from, other || outer.Has("Reply-To") && !signed.Has("Reply-To")
 }
 
 // fill copies all fields of each name that h has none of.
