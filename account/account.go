@@ -86,6 +86,7 @@ type Account struct {
 	autocrypt     string // value of our own Autocrypt field
 	localPassword string
 	tagKey        []byte
+	trials        trials
 	outbox        *outbox
 	joins         *watchers
 

@@ -17,6 +17,7 @@ import (
 	"mailbridge/internal/provider"
 	"mailbridge/mailbox"
 	"mailbridge/pgp"
+	"mailbridge/securejoin"
 )
 
 // The tests in this file play somebody who wants to read, forge or hide mail: with a key of
@@ -528,4 +529,56 @@ func TestOtherAccountOfTheSamePerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("the copy is stored", func() bool { return len(second.upstream(mailbox.Inbox)) == 1 })
+}
+
+// Whoever holds a link knows a secret that opens mail. What he writes with it, but for the steps
+// of a handshake, is not hidden from the user.
+func TestAttackHiddenUnderLink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	invite, err := alice.Invite(context.Background(), account.InviteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := securejoin.ParseLink(invite.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := "Secure-Join: vc-request-pubkey\r\nSecure-Join-Auth: " + link.Auth + "\r\n"
+	for id, payload := range map[string]string{
+		"text@evil.example":  protected("eve@evil.example", alice.addr, "text@evil.example", "under the link", ""),
+		"large@evil.example": protected("eve@evil.example", alice.addr, "large@evil.example", strings.Repeat("x", 300<<10), step),
+		"other@evil.example": protected("eve@evil.example", alice.addr, "other@evil.example", "s", "Secure-Join: vc-something\r\n"),
+	} {
+		ciphertext, err := pgp.EncryptSymmetric([]byte(payload), link.Secret(), pgp.SymmetricOptions{Now: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deliver(alice, pgp.JoinEncrypted([]byte(crlf(outerOf("eve@evil.example", alice.addr, id))), ciphertext, "attack"))
+		m := alice.wait(mailbox.Inbox, id)
+		if m.header(headers.SecurityName) != "" || bytes.Contains(m.raw, []byte("under the link")) {
+			t.Errorf("%s is opened:\n%.500s", id, m.raw)
+		}
+	}
+	if list := w.provider.Submissions(); len(list) != 0 {
+		t.Errorf("%d answers", len(list))
+	}
+}
+
+// What a server writes outside must not lead the answer to a protected message elsewhere.
+func TestAttackAnswerLedAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	outer := outerOf(bob.addr, alice.addr, "led@x") + "Reply-To: eve@evil.example\nMail-Followup-To: eve@evil.example\nCc: eve@evil.example\n" +
+		"Sender: eve@evil.example\nDisposition-Notification-To: eve@evil.example\nReturn-Receipt-To: eve@evil.example\nResent-From: eve@evil.example\n"
+	for mark, text := range map[string]string{"protected-headers=\"v1\"": "marked v1", "hp=\"cipher\"": "marked hp"} {
+		payload := strings.Replace(protected(bob.addr, alice.addr, "led@x", text, ""), "hp=\"cipher\"", mark, 1)
+		w.deliver(alice, w.encrypted(alice, outer, payload, bob.SecretKey()))
+		if m := alice.wait(mailbox.Inbox, text); bytes.Contains(m.raw, []byte("eve@evil.example")) {
+			t.Errorf("%s:\n%.900s", mark, m.raw)
+		}
+	}
 }

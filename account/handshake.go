@@ -19,11 +19,16 @@ func (a *Account) self() securejoin.Self {
 	return securejoin.Self{Addr: a.settings.Address, Name: a.settings.Name, Fingerprint: a.key.Fingerprint()}
 }
 
+// maxHandshake is larger than any step of a handshake, of which a key and an avatar are the
+// largest parts. What is larger is shown: whoever holds a link could fill the mailbox with mail
+// that nobody sees.
+const maxHandshake = 256 << 10
+
 // ingestHandshake takes a step of a handshake. ok is false for mail that is none, or that
 // does not prove itself: it is treated as any other.
 func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header, proof *securejoin.Proof) (mirror.Ruling, bool, error) {
 	in, ok := securejoin.ReadIncoming(m.outer, inner, opened, proof)
-	if !ok || m.Old {
+	if !ok || m.Old || len(m.Raw) > maxHandshake {
 		return mirror.Ruling{}, false, nil
 	}
 	a.readKeys(&in, inner)

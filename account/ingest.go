@@ -125,9 +125,17 @@ func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, 
 		return a.ingestPlain(ctx, m) // S/MIME, or no signature that can be read
 	}
 	security := headers.Security{Encryption: "none", Signature: stateName(signature.State), Trust: "none"}
+	var altered bool
+	s.mismatch, altered = headers.Contradicts(m.outer, m.root.Children[0].Header)
 	keyword, err := a.judge(ctx, &security, s, signature)
 	if err != nil {
 		return mirror.Ruling{}, err
+	}
+	if altered || s.mismatch { // what is shown is not what was signed
+		security.Trust, keyword = string(db.TrustNone), keyword.Without(mailbox.Verified)
+	}
+	if altered {
+		security.Warnings = append(security.Warnings, "unauthenticated")
 	}
 	return mirror.Ruling{
 		Verdict:  mirror.Deliver,
@@ -344,8 +352,11 @@ func stateName(s pgp.SignatureState) string {
 
 // ingestSymmetric tries the secrets of our joins and invites, newest first.
 func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []byte, form pgp.Form) (mirror.Ruling, error) {
-	if form != pgp.FormProper || m.Old {
+	if form != pgp.FormProper || m.Old || len(m.Raw) > maxHandshake {
 		return a.asItCame(m), nil
+	}
+	if wait := a.trials.wait(a.now()); wait > 0 {
+		return mirror.Ruling{Verdict: mirror.Hold, RetryAt: a.now().Add(wait)}, nil
 	}
 	proofs, err := a.proofs(ctx)
 	if err != nil {
@@ -355,6 +366,7 @@ func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []
 	for i, p := range proofs {
 		secrets[i] = p.Secret()
 	}
+	a.trials.spend(len(secrets))
 	opened, err := pgp.OpenSymmetric(ciphertext, secrets, a.openOptions(ctx, m))
 	switch {
 	case errors.Is(err, pgp.ErrNoSecret):
@@ -369,8 +381,9 @@ func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []
 	if err != nil || ok {
 		return ruling, err
 	}
-	// Opened with a secret of ours, but no step of a handshake: nothing is done with it.
-	return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, nil
+	// Opened with a secret of ours, but no step of a handshake: whoever holds a link could hide
+	// anything in that form.
+	return a.asItCame(m), nil
 }
 
 // lockedAfter is how long a symmetric message that no secret opens is held back before it is
