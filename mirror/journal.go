@@ -332,7 +332,10 @@ func (s *session) upload(ctx context.Context, i item) error {
 		return err
 	}
 	if guard.UIDValidity == target.UpUIDValidity && guard.UIDNext > target.UpUIDNext {
-		return s.sync(ctx, target.ID) // what came meanwhile may be the provider's own copy of it
+		// What came meanwhile may be the provider's own copy of it; then there is no entry any more.
+		if err := s.sync(ctx, target.ID); err != nil {
+			return err
+		}
 	}
 	run, err := s.markSent(ctx, []item{i}, db.Place{UIDValidity: guard.UIDValidity, UID: guard.UIDNext})
 	if err != nil || len(run) == 0 {

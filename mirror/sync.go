@@ -207,8 +207,11 @@ func keeps(permanent mailbox.Flags, f mailbox.Flag) bool {
 
 // receiveNew takes in what is new since the last look, in the provider's order.
 func (s *session) receiveNew(ctx context.Context, box db.Mailbox, sel upstream.Selected) error {
-	if sel.UIDNext != 0 && sel.UIDNext <= box.UpUIDNext || sel.Messages == 0 {
+	switch {
+	case sel.UIDNext != 0 && sel.UIDNext <= box.UpUIDNext:
 		return nil
+	case sel.Messages == 0:
+		return s.m.db.Update(ctx, func(tx *db.Tx) error { return tx.SetUpUIDNext(box.ID, sel.UIDNext) })
 	}
 	few := sel.UIDNext != 0 && sel.UIDNext-box.UpUIDNext <= headerBatch
 	var fields []string // nil: the whole header block
