@@ -582,3 +582,22 @@ func TestAttackAnswerLedAway(t *testing.T) {
 		}
 	}
 }
+
+// A provider that saves what is submitted saves the steps of handshakes, too. Nobody sees them.
+func TestHandshakeSavedByProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{SaveSent: true})
+	alice, bob := w.add("alice"), w.add("bob")
+	w.shake(alice, bob)
+	w.eventually("all copies are looked at", func() bool {
+		return len(alice.upstream("Sent")) == 0 && len(bob.upstream("Sent")) == 0 &&
+			len(alice.upstream("Trash")) == 4 && len(bob.upstream("Trash")) == 4
+	})
+	for _, p := range []*person{alice, bob} {
+		for _, name := range []string{"INBOX", "Sent", "Trash"} {
+			for _, m := range p.read(name) {
+				t.Errorf("%s sees in %s\n%.300s", p.addr, name, m.raw)
+			}
+		}
+	}
+}

@@ -31,6 +31,9 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 	if !ok || m.Old || len(m.Raw) > maxHandshake {
 		return mirror.Ruling{}, false, nil
 	}
+	if ours, err := a.ownStep(ctx, in); ours || err != nil {
+		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, ours, err
+	}
 	a.readKeys(&in, inner)
 	var step handshakeStep
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
@@ -56,6 +59,20 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 		},
 		After: a.outbox.kick,
 	}, true, nil
+}
+
+// ownStep reports whether a step is one that this account has sent, as a copy of it that came
+// back: our signature proves it, or that we made the Message-ID of what our secret opened.
+func (a *Account) ownStep(ctx context.Context, in securejoin.Incoming) (bool, error) {
+	switch {
+	case !a.own(in.InnerFrom):
+		return false, nil
+	case in.Signer == a.key.Fingerprint():
+		return true, nil
+	case in.Proof == nil || in.Signer != "":
+		return false, nil
+	}
+	return a.ask(ctx, func(tx *db.Tx) (bool, error) { return tx.SentHandshake(in.MessageID) })
 }
 
 // readKeys fills in what Autocrypt says in a handshake message.

@@ -58,7 +58,7 @@ func (a *Account) settleSent(tx *db.Tx, m db.Outgoing, state db.OutboxState) err
 
 // savedByProvider recognises a copy of what was just submitted that the provider has put into
 // Sent by itself. It is the row that we have, it proves that the message was sent, and
-// nothing more goes up.
+// nothing more goes up. Copies of handshake steps are nobody's business.
 func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Ruling, bool, error) {
 	ids := message.ParseMessageIDs(m.outer.Get("Message-ID"))
 	// Exchange gives the message another Message-ID and keeps the first.
@@ -67,8 +67,12 @@ func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Rulin
 		return mirror.Ruling{}, false, nil
 	}
 	var found db.Outgoing
+	handshake := false
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
 		for _, id := range ids {
+			if handshake, err = tx.SentHandshake(id); handshake || err != nil {
+				return err
+			}
 			found, err = tx.OutgoingByMessageID(id, a.now().Add(-sentWindow))
 			if !errors.Is(err, db.ErrNotFound) {
 				return err
@@ -78,6 +82,9 @@ func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Rulin
 	})
 	if errors.Is(err, db.ErrNotFound) {
 		return mirror.Ruling{}, false, nil
+	}
+	if handshake {
+		return mirror.Ruling{Verdict: mirror.Consume, Kind: mirror.Control}, true, err
 	}
 	return mirror.Ruling{
 		Verdict: mirror.Hide,

@@ -104,6 +104,13 @@ func (tx *Tx) OutgoingByMessageID(messageID string, since time.Time) (Outgoing, 
 	return list[0], nil
 }
 
+// SentHandshake reports whether a handshake message with this Message-ID was made here.
+func (tx *Tx) SentHandshake(messageID string) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT count(*) FROM outbox WHERE kind = 'handshake' AND message_id = ?`, messageID).Scan(&n)
+	return n > 0, err
+}
+
 // HiddenSent gives the mail that went out no later than before and whose Sent row still has
 // no UID, because the client saved no copy of its own.
 func (tx *Tx) HiddenSent(before time.Time) ([]Outgoing, error) {
