@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -188,7 +189,9 @@ func (s *server) close() error {
 		s.bridge.accounts.close()
 	}
 	if s.note != "" {
-		errs = append(errs, os.Remove(s.note))
+		if err := os.Remove(s.note); !errors.Is(err, fs.ErrNotExist) { // it may not have been written
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(append(errs, s.lock.Unlock())...)
 }

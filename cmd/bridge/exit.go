@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"mailbridge/account"
@@ -79,6 +80,7 @@ var rules = []rule{
 	{knows: as[*upstream.Error], exit: exitProtocol},
 	{knows: is(db.ErrFull), exit: exitIO, hint: "make room on the disk; nothing was lost"},
 	{knows: is(db.ErrIO), exit: exitIO},
+	{knows: noRoom, exit: exitIO, lead: "the disk is full: ", hint: "make room on the disk; nothing was lost"},
 	{knows: is(db.ErrCorrupt), exit: exitIO},
 	{knows: is(db.ErrNewer), exit: exitIO, hint: "use the newer version"},
 	{knows: is(db.ErrLocked), exit: exitDenied},
@@ -92,6 +94,11 @@ var rules = []rule{
 func temporary(err error) bool {
 	e, ok := errors.AsType[*upstream.Error](err)
 	return ok && e.Temporary()
+}
+
+// noRoom knows a full disk, a used-up quota, and a limit on the size of files.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // classify gives every error its exit code. What no rule knows is internal.
