@@ -2,8 +2,10 @@ package account
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"mailbridge/db"
@@ -193,9 +195,6 @@ func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []
 	if ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, nil); ok || err != nil {
 		return ruling, err
 	}
-	if _, step := securejoin.StepOf(inner); step && opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key.Fingerprint() {
-		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, nil // our own step, saved by the provider
-	}
 	if ruling, ok, err := a.ingestMachine(ctx, m, opened, inner); ok || err != nil {
 		return ruling, err
 	}
@@ -317,15 +316,13 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 	if good && opened.Signature.Signer == a.key.Fingerprint() && a.own(s.from) {
 		shown, keywords = nil, nil // our own mail
 	}
-	ids := message.ParseMessageIDs(merged.Header.Get("Message-ID"))
+	id := soleMessageID(&merged, m)
 	r := mirror.Ruling{
-		Verdict:  mirror.Deliver,
-		Kind:     mirror.Opened,
-		View:     headers.View(merged, opened.Payload, shown),
-		Keywords: keywords.With(mailbox.Encrypted),
-	}
-	if len(ids) > 0 {
-		r.MessageID = ids[0]
+		Verdict:   mirror.Deliver,
+		Kind:      mirror.Opened,
+		View:      headers.View(merged, opened.Payload, shown),
+		Keywords:  keywords.With(mailbox.Encrypted),
+		MessageID: id,
 	}
 	r.Apply = func(tx *db.Tx, _ int64) error {
 		if err := a.markProtected(tx, m.outer, merged.Header); err != nil {
@@ -335,6 +332,35 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 		return err
 	}
 	return r, nil
+}
+
+// soleMessageID sees to it that what is shown has exactly one Message-ID, of a form that every
+// client repeats in its answer: by it the answer is known for one to encrypted mail. A sender may
+// have left it out, or written two.
+func soleMessageID(merged *headers.Merged, m *arrival) string {
+	values := merged.Header.Values("Message-ID")
+	for _, value := range append(values, m.outer.Values("Message-ID")...) {
+		for _, id := range message.ParseMessageIDs(value) {
+			if !plainID(id) {
+				continue
+			}
+			if len(values) != 1 || values[0] != "<"+id+">" {
+				merged.Header.Set(message.NewField("Message-ID", "<"+id+">"))
+			}
+			return id
+		}
+	}
+	id := hex.EncodeToString(m.Digest[:16]) + "@opened.mailbridge.invalid"
+	merged.Header.Set(message.NewField("Message-ID", "<"+id+">"))
+	return id
+}
+
+// plainID reports whether a client can repeat a Message-ID without changing it.
+func plainID(id string) bool {
+	const longest = 900 // with its field's name it fits into a line (RFC 5322, section 2.1.1)
+	return len(id) <= longest && !strings.ContainsFunc(id, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`(),\"`, r)
+	})
 }
 
 // stateName is a signature's state in the words of the security header.
