@@ -91,7 +91,7 @@ func (a *Account) formOf(ctx context.Context, info mailbox.Info, msg []byte, roo
 	switch {
 	case flags.Has(mailbox.Draft), info.Use == mailbox.UseDrafts, isTemplates(info.Name), isDraft(root.Header):
 		return storeSealed, nil
-	case carriesOpened(msg, root):
+	case carriesOpened(msg, root), carriesNote(msg, root):
 		return storeSealed, nil
 	case isCiphertext(msg, root):
 		return storeAsGiven, nil

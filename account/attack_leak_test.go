@@ -126,3 +126,19 @@ func TestAttackOpenedMailIsStoredSealed(t *testing.T) {
 	}
 	w.eventually("all are stored", func() bool { return len(alice.upstream("Archive")) == 5 })
 }
+
+// A note names what was not sent. A client may store a copy of it elsewhere.
+func TestAttackNoteIsStoredSealed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	w.provider.Watch("Mauerbluemchen")
+	if _, err := alice.Submit(context.Background(), alice.addr, []string{"x@example.net"}, []byte(crlf(letterTo(alice.addr, "x@example.net", "[enc] Mauerbluemchen", "b")))); err == nil {
+		t.Fatal("sent")
+	}
+	note := alice.wait(mailbox.Bridge, "Mauerbluemchen")
+	if _, _, err := alice.Append(context.Background(), mailbox.Inbox, note.raw, nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the copy is stored", func() bool { return len(alice.upstream(mailbox.Inbox)) == 1 })
+}

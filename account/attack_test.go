@@ -514,3 +514,19 @@ func TestAttackNoMessageID(t *testing.T) {
 		}
 	}
 }
+
+// Without a sender outside, the one inside is still only claimed.
+func TestAttackNoOuterFrom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	key := w.newKey("carol@example.net")
+	payload := protected("carol@example.net", alice.addr, "n@x", "from nowhere", autocryptField("carol@example.net", key))
+	outer := strings.Replace(outerOf("x@x", alice.addr, "n@x"), "From: x@x\n", "", 1)
+	w.deliver(alice, w.encrypted(alice, outer, payload, key))
+	m := alice.wait(mailbox.Inbox, "from nowhere")
+	w.untrusted(m)
+	if s := securityOf(m); !slices.Contains(s.Warnings, "from-mismatch") || s.Signer != "" {
+		t.Errorf("%+v", s)
+	}
+}

@@ -3,6 +3,8 @@ package account
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"mailbridge/db"
@@ -38,8 +40,19 @@ func (n note) bytes(to string, now time.Time) []byte {
 	return b.Bytes()
 }
 
+// carriesNote reports whether a message is a note, or holds one: notes name subjects of encrypted
+// mail, and a client may store a copy.
+func carriesNote(msg []byte, root *message.Part) bool {
+	return slices.ContainsFunc(nestedMessageIDs(msg, root), func(id string) bool {
+		return strings.HasSuffix(strings.ToLower(id), noteDomain)
+	})
+}
+
+// noteDomain ends the Message-ID of every note: a name that is never sent anywhere.
+const noteDomain = "@mailbridge.invalid"
+
 // newNoteID makes a Message-ID under the name that is never sent anywhere.
-func newNoteID() string { return newBoundary() + "@mailbridge.invalid" }
+func newNoteID() string { return newBoundary() + noteDomain }
 
 // leave puts a note into Bridge, in the transaction of what it tells.
 func (a *Account) leave(tx *db.Tx, n note) error {

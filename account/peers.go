@@ -19,7 +19,7 @@ import (
 type sighting struct {
 	autocrypt.Sighting
 	from        string // canonical; empty if there is not exactly one sender
-	mismatch    bool   // inside and outside name different senders, and the outer one is shown
+	mismatch    bool   // inside and outside name different senders, and no signature binds the inner one
 	effective   bool   // may have effects: plain mail, or opened mail with a good signature of its sender
 	signer      pgp.Fingerprint
 	readsHidden bool
@@ -40,7 +40,7 @@ func (a *Account) sightingOf(m *arrival) sighting {
 func (a *Account) sightingInside(m *arrival, merged headers.Merged, opened *pgp.Opened) sighting {
 	from := shortAddr(merged.From.Addr)
 	var fields []string
-	if merged.ShowOuterFrom {
+	if merged.Unbound {
 		from = ""
 	} else if !merged.FromMismatch {
 		fields = merged.Inner.Values(autocrypt.HeaderName)
@@ -49,7 +49,7 @@ func (a *Account) sightingInside(m *arrival, merged headers.Merged, opened *pgp.
 		}
 	}
 	s := a.newSighting(m, merged.Header, from, fields)
-	s.mismatch = merged.ShowOuterFrom
+	s.mismatch = merged.Unbound
 	s.readOpened(m, merged.Inner, opened)
 	if s.Header != nil && s.Header.Cert.Fingerprint() != s.signer {
 		s.Header = nil // the signer speaks for its own key alone

@@ -31,8 +31,10 @@ type Merged struct {
 	From, OuterFrom message.Address
 	// FromMismatch says that inside and outside name different senders.
 	FromMismatch bool
-	// ShowOuterFrom says that, moreover, no signature binds the inner sender: Header has
-	// the outer one, and the reader is to be warned (RFC 9788, section 4.4).
+	// Unbound says that, moreover, no signature binds the inner sender: the reader is to be
+	// warned (RFC 9788, section 4.4).
+	Unbound bool
+	// ShowOuterFrom says that therefore Header has the outer sender: there is one.
 	ShowOuterFrom bool
 
 	encrypted bool
@@ -187,10 +189,11 @@ func (m *Merged) chooseFrom(o Opened) {
 	}
 	m.From, m.OuterFrom = single(inner), single(outer)
 	m.FromMismatch = !sameAddresses(inner, outer)
-	if !m.FromMismatch || len(outer) == 0 || boundBySignature(inner, o) {
+	m.Unbound = m.FromMismatch && !boundBySignature(inner, o)
+	m.ShowOuterFrom = m.Unbound && len(outer) > 0
+	if !m.ShowOuterFrom {
 		return
 	}
-	m.ShowOuterFrom = true
 	if !m.Header.Has("Reply-To") {
 		// An answer goes where the inside says (RFC 9788, section 4.4.4).
 		m.Header.Add(message.NewField("Reply-To", m.Inner.Get("From")))
