@@ -91,7 +91,12 @@ func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Rulin
 		Kind:    mirror.Sealed,
 		Same:    found.SentRow,
 		Apply: func(tx *db.Tx, _ int64) error {
-			if found.State == db.Unknown {
+			copies, err := tx.OutboxCopies(found.SentRow)
+			if err != nil {
+				return err
+			}
+			// The copies for Bcc recipients look alike: which of them was saved is not known.
+			if found.State == db.Unknown && copies == 1 {
 				if err := tx.SettleOutgoing(found.ID, db.Sent, time.Time{}, a.now()); err != nil {
 					return err
 				}

@@ -213,6 +213,12 @@ func (tx *Tx) OutboxAlive(sentRow int64) (bool, error) {
 	return n > 0, err
 }
 
+// OutboxCopies counts the copies of a message, by the row of the sender's own.
+func (tx *Tx) OutboxCopies(sentRow int64) (n int, err error) {
+	err = tx.queryRow(`SELECT count(*) FROM outbox WHERE sent_row = ?`, sentRow).Scan(&n)
+	return n, err
+}
+
 // IsHidden reports whether a message has no UID yet.
 func (tx *Tx) IsHidden(row int64) (bool, error) {
 	var n int
