@@ -291,8 +291,9 @@ func (m *Mirror) finishRound(round uint64) {
 	m.beat()
 }
 
-// pollAll asks for the STATUS of every mailbox that nothing else watches, and looks at those
-// that have changed.
+// pollAll asks for the STATUS of every mailbox and looks at those that have changed. INBOX is
+// among them although it is watched by IDLE: a server that loses a notice, as Dovecot was seen
+// to do for mail that came in the moment IDLE began, would keep it back until IDLE is re-issued.
 func (s *session) pollAll(ctx context.Context) error {
 	now := s.m.opts.Now()
 	s.poll = now.Add(s.m.opts.PollInterval)
@@ -301,7 +302,7 @@ func (s *session) pollAll(ctx context.Context) error {
 		return err
 	}
 	for _, box := range boxes {
-		if box.LocalOnly || box.NoSelect || box.Name == mailbox.Inbox && len(s.idling) > 0 {
+		if box.LocalOnly || box.NoSelect {
 			continue
 		}
 		changed, err := s.changed(ctx, box)
