@@ -17,7 +17,6 @@ import (
 	"mailbridge/internal/provider"
 	"mailbridge/mailbox"
 	"mailbridge/pgp"
-	"mailbridge/securejoin"
 )
 
 // The tests in this file play somebody who wants to read, forge or hide mail: with a key of
@@ -289,29 +288,6 @@ func TestAttackKeyOfVerifiedContact(t *testing.T) {
 	}
 }
 
-// A key update is hidden only in exactly its form: nothing for a reader is lost in it.
-func TestAttackTextInKeyUpdate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, provider.Options{})
-	alice, bob := w.add("alice"), w.add("bob")
-	w.shake(alice, bob)
-	update := func(id, more string) string {
-		return fmt.Sprintf("From: %s\r\nTo: \"hidden-recipients\": ;\r\nSubject: Keyupdate\r\nMessage-ID: <%s>\r\n%s"+
-			"Content-Type: multipart/report; report-type=disposition-notification; boundary=b; hp=\"cipher\"\r\n\r\n"+
-			"--b\r\nContent-Type: text/plain\r\n\r\nupdate %s\r\n--b\r\nContent-Type: message/disposition-notification\r\n\r\n"+
-			"Disposition: automatic-action/MDN-sent-automatically; processed\r\n%s--b--\r\n", bob.addr, id, autocryptField(bob.addr, bob.SecretKey()), id, more)
-	}
-	for id, more := range map[string]string{"u1@x": "", "u2@x": "--b\r\nContent-Type: text/plain\r\n\r\nmore\r\n"} {
-		w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, "\"hidden-recipients\": ;", id), update(id, more), nil))
-	}
-	w.untrusted(alice.wait(mailbox.Inbox, "update u2@x"))
-	w.deliver(alice, []byte(crlf(outerOf("x@example.net", alice.addr, "last@x")+"\nthe last\n")))
-	alice.wait(mailbox.Inbox, "the last")
-	if n := len(alice.read(mailbox.Inbox)); n != 2 {
-		t.Errorf("%d messages", n)
-	}
-}
-
 // A small mail that unfolds to a large one is not unfolded.
 func TestAttackCompressedBomb(t *testing.T) {
 	t.Parallel()
@@ -418,41 +394,6 @@ func TestOtherAccountOfTheSamePerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("the copy is stored", func() bool { return len(second.upstream(mailbox.Inbox)) == 1 })
-}
-
-// Whoever holds a link knows a secret that opens mail. What he writes with it, but for the steps
-// of a handshake, is not hidden from the user.
-func TestAttackHiddenUnderLink(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, provider.Options{})
-	alice := w.add("alice")
-	invite, err := alice.Invite(context.Background(), account.InviteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	link, err := securejoin.ParseLink(invite.Link)
-	if err != nil {
-		t.Fatal(err)
-	}
-	step := "Secure-Join: vc-request-pubkey\r\nSecure-Join-Auth: " + link.Auth + "\r\n"
-	for id, payload := range map[string]string{
-		"text@evil.example":  protected("eve@evil.example", alice.addr, "text@evil.example", "under the link", ""),
-		"large@evil.example": protected("eve@evil.example", alice.addr, "large@evil.example", strings.Repeat("x", 300<<10), step),
-		"other@evil.example": protected("eve@evil.example", alice.addr, "other@evil.example", "s", "Secure-Join: vc-something\r\n"),
-	} {
-		ciphertext, err := pgp.EncryptSymmetric([]byte(payload), link.Secret(), pgp.SymmetricOptions{Now: time.Now()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.deliver(alice, pgp.JoinEncrypted([]byte(crlf(outerOf("eve@evil.example", alice.addr, id))), ciphertext, "attack"))
-		m := alice.wait(mailbox.Inbox, id)
-		if m.header(headers.SecurityName) != "" || bytes.Contains(m.raw, []byte("under the link")) {
-			t.Errorf("%s is opened:\n%.500s", id, m.raw)
-		}
-	}
-	if list := w.provider.Submissions(); len(list) != 0 {
-		t.Errorf("%d answers", len(list))
-	}
 }
 
 // What a server writes outside must not lead the answer to a protected message elsewhere.
