@@ -70,7 +70,7 @@ func (c *inviteCmd) Run(a *app) error {
 }
 
 type joinCmd struct {
-	Link    string `arg:"" help:"The invite link; - reads it from stdin."`
+	Link    string `arg:"" help:"The invite link, or a picture of its QR code; - reads the link from stdin."`
 	Wait    bool   `name:"wait" help:"End when the handshake is done or has failed."`
 	Replace bool   `name:"replace" help:"Replace the key that is known for the inviter's address."`
 	jsonFlag
@@ -132,11 +132,11 @@ func (c *joinCmd) outcome(a *app, j account.Join, service bool) error {
 	return nil
 }
 
-// link gives the link of the argument or of stdin.
+// link gives the link of the argument, of a picture, or of stdin.
 func (c *joinCmd) link(a *app) (string, error) {
 	if c.Link != "-" {
 		if info, err := os.Stat(c.Link); err == nil && info.Mode().IsRegular() {
-			return "", refuse(exitUsage, "this version cannot read a QR code from a file: give the link itself")
+			return readQR(c.Link)
 		}
 		return c.Link, nil
 	}
