@@ -104,6 +104,9 @@ func (a *Account) Join(ctx context.Context, text string, replace bool) (Join, er
 	if err != nil {
 		return Join{}, badData(err, "%v", err)
 	}
+	if !link.V3 || link.Kind != securejoin.Contact {
+		return Join{}, badData(securejoin.ErrUnsupportedInvite, "%v", securejoin.ErrUnsupportedInvite)
+	}
 	var j securejoin.Join
 	err = a.db.Update(ctx, func(tx *db.Tx) error {
 		known, again, err := a.joinedBefore(tx, link)

@@ -2,6 +2,7 @@ package securejoin
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"mailbridge/message"
@@ -14,6 +15,11 @@ type Env struct {
 	MessageID string    // without brackets; the same inside and outside
 	Autocrypt string    // value of our Autocrypt field
 	Gossip    string    // value of the Autocrypt-Gossip field of the recipient
+
+	Gossips    []string // of a Post: of everybody in Post.Gossip
+	Boundary   string   // of a plain request and of a sync message
+	InReplyTo  string   // of a Post: the last message of its thread, without brackets; may be empty
+	References []string // of a Post, oldest first; may be empty
 }
 
 // Mail is a composed message. Inner is to be encrypted; it is put under
@@ -22,6 +28,9 @@ type Env struct {
 type Mail struct {
 	Outer []byte
 	Inner []byte
+	// Plain is the whole message of a step that is not encrypted; Outer and
+	// Inner are empty then.
+	Plain []byte
 }
 
 // ErrCompose: a step that is not composed here.
@@ -43,6 +52,14 @@ func Compose(s Send, me Self, env Env) (Mail, error) {
 	switch s.Step {
 	case RequestPubkey, Pubkey:
 		return s.symmetric(me, env), nil
+	case Request:
+		if s.Number != "" {
+			return s.plain(me, env), nil
+		}
+	case AuthRequired:
+		if len(s.To) == 1 {
+			return s.authRequired(me, env), nil
+		}
 	case RequestWithAuth, ContactConfirm:
 		if len(s.To) == 1 {
 			return s.asymmetric(me, env), nil
@@ -121,15 +138,55 @@ func (s Send) asymmetric(me Self, env Env) Mail {
 	f.add("Subject", message.EncodeWord("Message from "+displayName(me)))
 	f.add("References", "<"+env.MessageID+">")
 	f.add("Chat-Version", chatVersion)
-	f.add(FieldStep, s.Step.String())
+	f.add(FieldStep, s.Step.Name(s.Kind))
 	f.add(FieldAuth, s.Auth)
 	if s.Step == RequestWithAuth {
 		f.add(FieldFingerprint, string(me.Fingerprint))
+		f.add(FieldGroup, s.Group)
 	}
 	f.add("Chat-User-Avatar", "0") // none
 	f.add("Autocrypt-Gossip", env.Gossip)
-	return f.mail(outer(me, env, chatVersion), FieldStep+": "+s.Step.String())
+	return f.mail(outer(me, env, chatVersion), FieldStep+": "+s.Step.Name(s.Kind))
 }
+
+// authRequired: the answer to a plain request. Its sender has proved nothing,
+// so that it is told no more than the key.
+func (s Send) authRequired(me Self, env Env) Mail {
+	f := protected(bare(me.Addr), me, env, env.Autocrypt, chatVersion)
+	f.add("Date", message.FormatDate(env.Now.UTC()))
+	f.add("To", bare(s.To[0]))
+	f.add("Subject", "Message from "+me.Addr)
+	f.add("References", "<"+env.MessageID+">")
+	f.add("Chat-Version", chatVersion)
+	f.add(FieldStep, s.Step.Name(s.Kind))
+	f.add("Autocrypt-Gossip", env.Gossip)
+	return f.mail(outer(me, env, chatVersion), FieldStep+": "+s.Step.Name(s.Kind))
+}
+
+// plain: vc-request, the one step that is not encrypted. Chatmail relays let
+// it pass only in this form: multipart/mixed with exactly one text part, which
+// repeats the step. It is dated truly, and tells no name.
+func (s Send) plain(me Self, env Env) Mail {
+	var f fields
+	f.add("From", bare(me.Addr))
+	f.add("Message-ID", "<"+env.MessageID+">")
+	f.add("MIME-Version", "1.0")
+	f.add("Autocrypt", env.Autocrypt)
+	f.add("Content-Type", message.SetParam("multipart/mixed", "boundary", env.Boundary))
+	f.add("Date", message.FormatDate(env.Now.UTC()))
+	f.add("To", bareList(s.To))
+	f.add("Subject", "Message from "+me.Addr)
+	f.add("References", "<"+env.MessageID+">")
+	f.add("Chat-Version", chatVersion)
+	f.add(FieldStep, s.Step.Name(s.Kind))
+	f.add(FieldNumber, s.Number)
+	body := "\r\n--" + env.Boundary + "\r\n" +
+		"Content-Type: text/plain; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" +
+		FieldStep + ": " + s.Step.Name(s.Kind) + "\r\n--" + env.Boundary + "--\r\n"
+	return Mail{Plain: append(f.header.Bytes(), body...)}
+}
+
+func bareList(addrs []string) string { return strings.Join(mapped(addrs, bare), ", ") }
 
 func bare(addr string) string { return "<" + addr + ">" }
 

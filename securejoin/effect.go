@@ -18,9 +18,13 @@ const (
 	Hide
 	// Consume: it proved itself and is done with.
 	Consume
+	// Show: it proved itself as the end of a join of ours. It goes on as the
+	// first message of the group or channel, see EnterGroup and SubscribeTo,
+	// and is delivered as its system message.
+	Show
 )
 
-var verdicts = [...]string{"deliver", "hide", "consume"}
+var verdicts = [...]string{"deliver", "hide", "consume", "show"}
 
 func (v Verdict) String() string { return verdicts[v] }
 
@@ -32,7 +36,7 @@ type Outcome struct {
 	Refused error // why the message had no effect; for the log
 }
 
-// Effect is one of Send, StoreCert, Bind and Note.
+// Effect is one of Send, StoreCert, Bind, Admit and Note.
 type Effect interface{ effect() }
 
 // Send is a handshake message to be composed, encrypted and sent.
@@ -48,6 +52,10 @@ type Send struct {
 	NotBefore time.Time
 	InviteID  int64
 	JoinID    int64
+
+	Number string // Secure-Join-Invitenumber, of a Request; the mail is not encrypted
+	Kind   Kind   // what is joined
+	Group  string // Secure-Join-Group; empty: none
 }
 
 // StoreCert keeps a certificate that arrived. It says nothing about whose
@@ -69,11 +77,41 @@ type Bind struct {
 	Replaces pgp.Fingerprint
 	InviteID int64
 	JoinID   int64
+	// Way is how the link went from one to the other; empty: unknown.
+	Way Way
 }
 
-// HowV3 is how a contact was verified by this handshake (contacts --json,
-// verified_how).
-const HowV3 = "securejoin-v3"
+// Admit says that somebody who completed a handshake is to be taken into the
+// group or channel of the invite, see GroupChat.Add and ChannelChat.Add, with
+// vg-member-added as the answer. Of one who is in it already the answer is
+// repeated.
+type Admit struct {
+	Kind        Kind
+	GroupID     string
+	Addr        string
+	Name        string
+	Fingerprint pgp.Fingerprint
+	NotBefore   time.Time // as in Send
+	InviteID    int64
+}
+
+// How a contact was verified (contacts --json, verified_how).
+const (
+	HowV3     = "securejoin-v3"
+	HowLegacy = "securejoin"
+)
+
+// Way is how a link was handed over, as the user said or the program saw.
+type Way string
+
+// The ways of a link. The first is the only one at which nobody between the
+// two can have exchanged it.
+const (
+	WayShown   Way = "shown" // on a screen, and scanned from it
+	WayPrinted Way = "printed"
+	WayCopied  Way = "copied" // through another program
+	WayMailed  Way = "mailed"
+)
 
 // Note is something to tell the user.
 type Note struct {
@@ -99,9 +137,11 @@ const (
 	NoteExpired                   // … that has expired
 	NoteUsed                      // … that was used up
 	NoteFailed                    // our join failed
+	NoteAsked                     // a joiner waits for the user
 )
 
 func (Send) effect()      {}
 func (StoreCert) effect() {}
 func (Bind) effect()      {}
+func (Admit) effect()     {}
 func (Note) effect()      {}

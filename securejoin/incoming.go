@@ -16,14 +16,24 @@ type Incoming struct {
 	Proof *Proof
 	// Signer is set only by a good signature that was meant for us.
 	Signer      pgp.Fingerprint
-	OuterFrom   string // canonical
-	InnerFrom   string // canonical
-	Name        string // of the sender, inside
+	OuterFrom   string   // canonical
+	InnerFrom   string   // canonical
+	Name        string   // of the sender, inside
+	To          []string // inside, canonical
 	Auth        string
 	Fingerprint pgp.Fingerprint // Secure-Join-Fingerprint
 	Group       string
-	MessageID   string // inside, without brackets
-	Date        time.Time
+	// Number is the INVITENUMBER of a Request, and Plain says that it was
+	// not encrypted, as it must be.
+	Number string
+	Plain  bool
+	// Chat is the id of the group or channel, and Added who was taken into
+	// it: AddedKey is empty with programs that name addresses alone.
+	Chat      string
+	Added     string
+	AddedKey  pgp.Fingerprint
+	MessageID string // inside, without brackets
+	Date      time.Time
 
 	// Key is the certificate of the Autocrypt field inside whose address is
 	// InnerFrom; nil if there is none.
@@ -34,7 +44,20 @@ type Incoming struct {
 	Holder pgp.Fingerprint
 	// Blocked says that the user blocked InnerFrom.
 	Blocked bool
+	// Standing is how the signer stands to the group or channel that the
+	// invite is for; see GroupChat.Standing and ChannelChat.Standing.
+	Standing Standing
 }
+
+// Standing is how a joiner stands to a group or channel of ours.
+type Standing int
+
+const (
+	NoGroup  Standing = iota // it is gone, or we are not in it: nobody can be taken in
+	Outsider                 // was never in it, or left by itself
+	Insider                  // is in it
+	Outcast                  // was removed: comes back only with the user's approval
+)
 
 // ReadIncoming reads the header of the opened payload beside that of the mail
 // around it. proof is nil for a message to our public key. It reports false
@@ -52,19 +75,47 @@ func ReadIncoming(outer, inner message.Header, opened *pgp.Opened, proof *Proof)
 		Auth:      strings.TrimSpace(inner.Get(FieldAuth)),
 		Group:     strings.TrimSpace(inner.Get(FieldGroup)),
 	}
+	in.readChat(inner)
 	if opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs {
 		in.Signer = opened.Signature.Signer
 	}
-	from := sender(inner)
-	in.InnerFrom, in.Name = from.Addr, cleanName(from.Name)
 	if fpr, err := pgp.ParseFingerprint(inner.Get(FieldFingerprint)); err == nil {
 		in.Fingerprint = fpr
 	}
+	in.readCommon(inner)
+	return in, true
+}
+
+// readCommon reads what every step has.
+func (in *Incoming) readCommon(inner message.Header) {
+	from := sender(inner)
+	in.InnerFrom, in.Name = from.Addr, cleanName(from.Name)
+	in.To = recipients(inner, "To")
 	if ids := message.ParseMessageIDs(inner.Get("Message-ID")); len(ids) == 1 {
 		in.MessageID = ids[0]
 	}
 	in.Date, _ = message.ParseDate(inner.Get("Date"))
-	return in, true
+}
+
+// readChat reads which group or channel a member-added is about, and whom.
+func (in *Incoming) readChat(inner message.Header) {
+	in.Chat = chatID(inner)
+	in.Added = canonical(strings.TrimSpace(inner.Get(FieldAdded)))
+	if fpr, err := pgp.ParseFingerprint(inner.Get(FieldAddedKey)); err == nil {
+		in.AddedKey = fpr
+	}
+}
+
+// recipients are the addresses of a field, canonical; those that are none
+// are left out.
+func recipients(h message.Header, name string) []string {
+	var list []string
+	for _, a := range message.ParseAddresses(h.Get(name)) {
+		if addr := canonical(a.Addr); addr != "" && len(list) < MaxMembers {
+			list = append(list, addr)
+		}
+	}
+	return list
 }
 
 // sender is the one address of the one From field; empty if there are more.
@@ -93,6 +144,9 @@ func (in Incoming) From() string {
 // processed once: its signer, or for an unsigned one whose secret opened it,
 // and its Message-ID.
 func (in Incoming) Handled() (signer, messageID string) {
+	if in.Plain && in.Key != nil {
+		return "request of " + string(in.Key.Fingerprint()), in.MessageID
+	}
 	if in.Signer == "" && in.Proof != nil {
 		return in.Proof.String(), in.MessageID
 	}

@@ -1,19 +1,11 @@
 package securejoin
 
 import (
-	"io"
 	"slices"
 	"time"
 
 	"mailbridge/pgp"
 )
-
-// DefaultLifetime of an invite to a contact.
-const DefaultLifetime = 7 * 24 * time.Hour
-
-// Tombstone is how long an ended invite is remembered, so that the user can
-// be told why a join was refused.
-const Tombstone = 90 * 24 * time.Hour
 
 // noteEvery: one note for each ended invite and day.
 const noteEvery = 24 * time.Hour
@@ -50,8 +42,12 @@ type Invite struct {
 	Ask     bool // each joiner waits for the user
 	Revoked time.Time
 	Noted   time.Time // when the user was last told of a join after its end
+	Legacy  bool      // its link offers the older protocol alone
+	For     string    // the one address that may join, canonical; empty: any
+	Way     Way       // how it was handed over
 
 	Uses    []Use    // completed joins, one for each key and address, oldest first
+	Asking  []Asking // joiners that wait for the user, oldest first
 	Answers []Answer // of the last hour, and those that wait
 }
 
@@ -62,82 +58,12 @@ type Use struct {
 	At          time.Time
 }
 
-// InviteOptions say what an invite is like.
-type InviteOptions struct {
-	Expires time.Time // zero: never
-	Once    bool
-}
-
-// NewInvite makes an invite to a contact.
-func NewInvite(rand io.Reader, now time.Time, o InviteOptions) (Invite, error) {
-	auth, err := NewToken(rand)
-	if err != nil {
-		return Invite{}, err
-	}
-	number, err := NewToken(rand)
-	if err != nil {
-		return Invite{}, err
-	}
-	return Invite{Kind: Contact, Auth: auth, Number: number, Created: now, Expires: o.Expires, Once: o.Once}, nil
-}
-
-// Link is the invite as it is handed over.
-func (i Invite) Link(me Self) Link {
-	return Link{
-		Fingerprint: me.Fingerprint,
-		Addr:        me.Addr,
-		Name:        me.Name,
-		Auth:        i.Auth,
-		Number:      i.Number,
-		V3:          true,
-		Kind:        i.Kind,
-	}
-}
-
-// InviteState says whether an invite still admits joiners.
-type InviteState int
-
-const (
-	Live InviteState = iota
-	Revoked
-	Expired
-	Used // up: it was for one join
-)
-
-var inviteStates = [...]string{"live", "revoked", "expired", "used"}
-
-func (s InviteState) String() string { return inviteStates[s] }
-
-// State at a time. Revocation outranks the other ends.
-func (i Invite) State(now time.Time) InviteState {
-	switch {
-	case !i.Revoked.IsZero():
-		return Revoked
-	case i.Once && len(i.Uses) > 0:
-		return Used
-	case !i.Expires.IsZero() && !now.Before(i.Expires):
-		return Expired
-	}
-	return Live
-}
-
-// Ended is when the invite stopped admitting joiners; zero if it has not.
-func (i Invite) Ended(now time.Time) time.Time {
-	switch i.State(now) {
-	case Revoked:
-		return i.Revoked
-	case Used:
-		return i.Uses[0].At
-	case Expired:
-		return i.Expires
-	}
-	return time.Time{}
-}
-
 // Receive takes a step of a joiner. The caller has found the invite by the
 // secret that opened the message, or by its AUTH.
 func (i Invite) Receive(me Self, in Incoming, now time.Time) (Invite, Outcome) {
 	switch {
+	case in.Step == Request:
+		return i.request(me, in, now)
 	case in.Step == RequestPubkey:
 		return i.requestPubkey(me, in, now)
 	case in.Step == RequestWithAuth:
@@ -169,8 +95,11 @@ func (i Invite) requestPubkey(me Self, in Incoming, now time.Time) (Invite, Outc
 	if err := checkSender(me, in); err != nil {
 		return i, refuse(Hide, err)
 	}
-	if in.Blocked {
+	switch {
+	case in.Blocked:
 		return i, refuse(Consume, ErrBlocked)
+	case !i.isFor(in.From()):
+		return i, refuse(Consume, ErrAddr)
 	}
 	if state := i.State(now); state != Live && (state != Used || !i.usedFrom(in.From())) {
 		return i.ended(in, now)
@@ -214,11 +143,19 @@ func (i Invite) requestWithAuth(me Self, in Incoming, now time.Time) (Invite, Ou
 	if err := checkJoiner(me, in); err != nil {
 		return i, refuse(Hide, err)
 	}
-	if in.Blocked {
+	switch {
+	case in.Blocked:
 		return i, refuse(Consume, ErrBlocked)
+	case !i.isFor(in.From()):
+		return i, refuse(Consume, ErrAddr)
+	case i.Kind != Contact && in.Standing == NoGroup:
+		return i, refuse(Hide, ErrNoGroup)
 	}
 	known := i.usedBy(in.Signer, in.From())
 	if state := i.State(now); state == Live || state == Used && known {
+		if i.mustAsk(in, known) {
+			return i.ask(me, in, now)
+		}
 		return i.admit(me, in, known, now)
 	}
 	if known {
@@ -249,43 +186,110 @@ func checkJoiner(me Self, in Incoming) error {
 // counts against the caps all the same.
 func (i Invite) admit(me Self, in Incoming, known bool, now time.Time) (Invite, Outcome) {
 	from, claim := in.From(), in.Holder != "" && in.Holder != in.Signer
-	i, at, ok := i.answer(ContactConfirm, from, now)
+	how := i.how(from)
+	i, at, ok := i.answer(i.welcomeStep(), from, now)
 	if !ok {
-		return i, refuse(me.done(), ErrTooMany)
+		return i, refuse(i.done(me), ErrTooMany)
 	}
-	out := Outcome{Verdict: me.done()}
+	out := Outcome{Verdict: i.done(me)}
 	if in.Key != nil {
 		out.Effects = append(out.Effects, StoreCert{in.Key})
 	}
 	if !known {
-		i.Uses = append(i.Uses[:len(i.Uses):len(i.Uses)], Use{in.Signer, from, now})
-		out.Effects = append(out.Effects, i.bind(in, claim, now), i.joined(in, claim))
+		j := joiner{in.Signer, from, in.Name, how, in.Holder}
+		i = i.use(j, now)
+		out.Effects = append(out.Effects, i.bind(j, now), i.joined(j))
 	}
 	if !claim {
-		send := i.Confirm(from, in.Name, in.Signer)
-		send.NotBefore = at
-		out.Effects = append(out.Effects, send)
+		out.Effects = append(out.Effects, i.welcome(from, in.Name, in.Signer, at))
 	}
 	return i, out
 }
 
-func (i Invite) bind(in Incoming, claim bool, now time.Time) Bind {
+// done is the verdict on a joiner's last step. That of a group or channel
+// ends in a message to all, which other devices of the account see.
+func (i Invite) done(me Self) Verdict {
+	if i.Kind != Contact {
+		return Consume
+	}
+	return me.done()
+}
+
+// how is the protocol that a joiner began with, as far as our answers tell.
+func (i Invite) how(addr string) string {
+	how := HowV3
+	if i.Legacy {
+		how = HowLegacy
+	}
+	for _, a := range answersTo(i.Answers, addr) {
+		switch a.Step {
+		case Pubkey:
+			how = HowV3
+		case AuthRequired:
+			how = HowLegacy
+		}
+	}
+	return how
+}
+
+// joiner is who completed a join.
+type joiner struct {
+	key    pgp.Fingerprint
+	addr   string
+	name   string
+	how    string
+	holder pgp.Fingerprint
+}
+
+func (j joiner) claims() bool { return j.holder != "" && j.holder != j.key }
+
+func (i Invite) use(j joiner, now time.Time) Invite {
+	i.Uses = append(i.Uses[:len(i.Uses):len(i.Uses)], Use{j.key, j.addr, now})
+	return i
+}
+
+func (i Invite) bind(j joiner, now time.Time) Bind {
 	return Bind{
-		Addr: in.From(), Name: in.Name, Fingerprint: in.Signer, How: HowV3,
-		At: now, Claim: claim, InviteID: i.ID,
+		Addr: j.addr, Name: j.name, Fingerprint: j.key, How: j.how,
+		At: now, Claim: j.claims(), InviteID: i.ID, Way: i.Way,
 	}
 }
 
-func (i Invite) joined(in Incoming, claim bool) Note {
-	n := Note{Kind: NoteJoined, Addr: in.From(), Key: in.Signer, InviteID: i.ID}
-	if claim {
-		n.Kind, n.Holder = NoteClaim, in.Holder
+func (i Invite) joined(j joiner) Note {
+	n := Note{Kind: NoteJoined, Addr: j.addr, Key: j.key, InviteID: i.ID}
+	if j.claims() {
+		n.Kind, n.Holder = NoteClaim, j.holder
 	}
 	return n
 }
 
-// Confirm is the last message to a joiner. Receive sends it by itself; the
-// caller does when the user has accepted a claim.
+// Welcome is the last message to a joiner: vc-contact-confirm, or what takes
+// it into the group or channel. Receive gives it by itself; the caller asks
+// for it when the user has accepted a claim.
+func (i Invite) Welcome(addr, name string, fpr pgp.Fingerprint) Effect {
+	return i.welcome(addr, name, fpr, time.Time{})
+}
+
+func (i Invite) welcome(addr, name string, fpr pgp.Fingerprint, at time.Time) Effect {
+	if i.Kind != Contact {
+		return Admit{
+			Kind: i.Kind, GroupID: i.GroupID, Addr: addr, Name: name, Fingerprint: fpr,
+			NotBefore: at, InviteID: i.ID,
+		}
+	}
+	send := i.Confirm(addr, name, fpr)
+	send.NotBefore = at
+	return send
+}
+
+func (i Invite) welcomeStep() Step {
+	if i.Kind != Contact {
+		return MemberAdded
+	}
+	return ContactConfirm
+}
+
+// Confirm is the last message to a contact that joined.
 func (i Invite) Confirm(addr, name string, fpr pgp.Fingerprint) Send {
 	return Send{
 		Step: ContactConfirm, To: []string{addr}, ToName: name,
@@ -320,3 +324,5 @@ func (i Invite) usedBy(fpr pgp.Fingerprint, addr string) bool {
 func (i Invite) usedFrom(addr string) bool {
 	return slices.ContainsFunc(i.Uses, func(u Use) bool { return u.Addr == addr })
 }
+
+func (i Invite) isFor(addr string) bool { return i.For == "" || i.For == addr }

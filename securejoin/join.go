@@ -59,6 +59,11 @@ type Join struct {
 	// Replaces is the key that an address of the link had, and that the user
 	// agreed to give up.
 	Replaces pgp.Fingerprint
+	// Way is how the link came here; the caller knows, and may set it.
+	Way Way
+	// Observed: another device of the account follows the invite. Nothing is
+	// sent; see Observe.
+	Observed bool
 	// RequestMessageID names the message last sent, for bounces. The caller
 	// keeps it.
 	RequestMessageID string
@@ -71,7 +76,7 @@ func (j Join) Pending() bool { return j.State == Requested || j.State == Authent
 var (
 	// ErrOwnInvite: the link is the account's own.
 	ErrOwnInvite = errors.New("this invite is your own")
-	// ErrUnsupportedInvite: an invite of a form that is not spoken yet.
+	// ErrUnsupportedInvite: an invite that names neither protocol.
 	ErrUnsupportedInvite = errors.New("this kind of invite is not supported")
 )
 
@@ -93,7 +98,7 @@ func NewJoin(link Link, me Self, holders map[string]pgp.Fingerprint, replace boo
 	if link.Fingerprint == me.Fingerprint || slices.Contains(link.Addresses(), me.Addr) {
 		return Join{}, nil, ErrOwnInvite
 	}
-	if !link.V3 || link.Kind != Contact {
+	if !link.V3 && link.Number == "" {
 		return Join{}, nil, ErrUnsupportedInvite
 	}
 	j := Join{Link: link, Addr: link.Addr, Started: now, Updated: now}
@@ -110,9 +115,15 @@ func NewJoin(link Link, me Self, holders map[string]pgp.Fingerprint, replace boo
 	return j, []Effect{j.request()}, nil
 }
 
-// request is the first step. It is sent to all addresses: one relay may be
-// down.
+// request is the first step, of the protocol that the link names. It is sent
+// to all addresses: one relay may be down.
 func (j Join) request() Send {
+	if !j.Link.V3 {
+		return Send{
+			Step: Request, To: j.Link.Addresses(), Number: j.Link.Number,
+			Kind: j.Link.Kind, JoinID: j.ID,
+		}
+	}
 	return Send{
 		Step: RequestPubkey, To: j.Link.Addresses(), Auth: j.Link.Auth,
 		Secret: j.Link.Secret(), JoinID: j.ID,
@@ -121,10 +132,14 @@ func (j Join) request() Send {
 
 // authenticate is the second step, signed.
 func (j Join) authenticate() Send {
-	return Send{
+	s := Send{
 		Step: RequestWithAuth, To: []string{j.Addr}, ToName: j.Link.Name, Auth: j.Link.Auth,
-		Key: j.Link.Fingerprint, Signed: true, JoinID: j.ID,
+		Key: j.Link.Fingerprint, Signed: true, JoinID: j.ID, Kind: j.Link.Kind,
 	}
+	if j.Link.Kind == Group {
+		s.Group = j.Link.GroupID // inviters before 2025 want it
+	}
+	return s
 }
 
 // Receive takes a step of an inviter. The caller offers it to every join
@@ -135,8 +150,12 @@ func (j Join) Receive(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	switch {
 	case in.Step == Pubkey:
 		return j.pubkey(me, in, now)
-	case in.Step == ContactConfirm:
+	case in.Step == AuthRequired:
+		return j.authRequired(me, in, now)
+	case in.Step == ContactConfirm && j.Link.Kind == Contact:
 		return j.confirmed(me, in, now)
+	case in.Step == MemberAdded && !j.opened(in):
+		return j.memberAdded(me, in, now)
 	case j.opened(in):
 		return j, refuse(Hide, ErrNotSupported)
 	}
@@ -182,6 +201,11 @@ func (j Join) pubkey(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	if err := j.checkInviter(me, in); err != nil {
 		return j, refuse(Hide, err)
 	}
+	return j.takeKey(in, HowV3, now)
+}
+
+// takeKey takes the key of an inviter that has proved itself, once.
+func (j Join) takeKey(in Incoming, how string, now time.Time) (Join, Outcome) {
 	if j.State != Requested {
 		return j, refuse(Consume, ErrRepeat)
 	}
@@ -189,16 +213,17 @@ func (j Join) pubkey(me Self, in Incoming, now time.Time) (Join, Outcome) {
 		j, effects := j.Fail(ReasonUnusable, now)
 		return j, Outcome{Verdict: Consume, Effects: effects, Refused: ErrKey}
 	}
-	return j.proven(in, now)
+	return j.proven(in, how, now)
 }
 
 // proven: the link's holder has answered from one of the link's addresses.
 // The key is bound now and not with the confirmation, which proves nothing
 // more and may get lost.
-func (j Join) proven(in Incoming, now time.Time) (Join, Outcome) {
+func (j Join) proven(in Incoming, how string, now time.Time) (Join, Outcome) {
 	j.State, j.Addr, j.Updated, j.Resent = Authenticating, in.From(), now, false
 	bind := Bind{
-		Addr: j.Addr, Name: j.Link.Name, Fingerprint: j.Link.Fingerprint, How: HowV3, At: now, JoinID: j.ID,
+		Addr: j.Addr, Name: j.Link.Name, Fingerprint: j.Link.Fingerprint, How: how, At: now,
+		JoinID: j.ID, Way: j.Way,
 	}
 	out := Outcome{Verdict: Consume}
 	if in.Key != nil {
@@ -253,6 +278,8 @@ func (j Join) Tick(now time.Time) (Join, []Effect) {
 	switch {
 	case !j.Pending():
 		return j, nil
+	case j.Observed && now.Sub(j.Started) < JoinLifetime:
+		return j, nil // the other device repeats
 	case now.Sub(j.Started) >= JoinLifetime:
 		return j.Fail(ReasonTimeout, now)
 	case j.Resent || now.Sub(j.Updated) < ResendAfter:
@@ -271,6 +298,9 @@ func (j Join) Fail(reason string, now time.Time) (Join, []Effect) {
 		return j, nil
 	}
 	j.State, j.Reason, j.Updated = Failed, reason, now
+	if j.Observed {
+		return j, nil
+	}
 	return j, []Effect{Note{
 		Kind: NoteFailed, Addr: j.Addr, Key: j.Link.Fingerprint, Reason: reason, JoinID: j.ID,
 	}}

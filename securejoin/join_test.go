@@ -77,8 +77,8 @@ func TestNewJoin(t *testing.T) {
 func TestNewJoinRefuses(t *testing.T) {
 	t.Parallel()
 	legacy, group := aliceLink(), aliceLink()
-	legacy.V3 = false
-	group.Kind = securejoin.Group
+	legacy.V3, legacy.Number = false, ""
+	group.V3, group.Number, group.Kind = false, "", securejoin.Group
 	for _, test := range []struct {
 		name string
 		link securejoin.Link

@@ -21,6 +21,8 @@ var (
 	ErrTooMany      = errors.New("securejoin: too many answers are waiting")
 	ErrRepeat       = errors.New("securejoin: step was taken before")
 	ErrOutOfOrder   = errors.New("securejoin: step does not fit the state")
+	ErrNoGroup      = errors.New("securejoin: group is gone, or we are not in it")
+	ErrAsked        = errors.New("securejoin: joiner waits for the user")
 	ErrNotSupported = errors.New("securejoin: step is not supported")
 )
 

@@ -45,6 +45,17 @@ var stepNames = map[Step]string{
 // String is the value of the Secure-Join field, for a contact.
 func (s Step) String() string { return stepNames[s] }
 
+// Name is the value of the Secure-Join field, for a group or channel the one
+// that begins with "vg-".
+func (s Step) Name(k Kind) string {
+	if k != Contact && s.hasGroupForm() {
+		return groupForm(s.String())
+	}
+	return s.String()
+}
+
+func groupForm(name string) string { return "vg-" + strings.TrimPrefix(name, "vc-") }
+
 // StepOf tells the step of a message by its header. The number makes it a
 // request, whatever Secure-Join says. "vc-" and "vg-" are not told apart:
 // what an AUTH is for, its inviter knows.
@@ -54,7 +65,7 @@ func StepOf(h message.Header) (Step, bool) {
 	}
 	value := strings.ToLower(strings.TrimSpace(h.Get(FieldStep)))
 	for step, name := range stepNames {
-		if value == name || step.hasGroupForm() && value == "vg-"+name[len("vc-"):] {
+		if value == name || step.hasGroupForm() && value == groupForm(name) {
 			return step, true
 		}
 	}

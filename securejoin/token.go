@@ -26,9 +26,11 @@ func NewToken(rand io.Reader) (string, error) {
 }
 
 func validToken(s string) bool {
-	if len(s) < minToken || len(s) > maxToken {
-		return false
-	}
+	return len(s) >= minToken && len(s) <= maxToken && tokenAlphabet(s)
+}
+
+// tokenAlphabet: the characters of tokens and secrets.
+func tokenAlphabet(s string) bool {
 	for _, c := range []byte(s) {
 		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
 			return false

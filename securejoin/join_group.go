@@ -1,0 +1,99 @@
+package securejoin
+
+import (
+	"time"
+
+	"mailbridge/pgp"
+)
+
+// memberAdded is the end of a join of a group or channel. It counts only if
+// signed by the key of the invite that was joined, for the group of that
+// invite, and about our own key. Any other member-added is an ordinary
+// message of the group.
+func (j Join) memberAdded(me Self, in Incoming, now time.Time) (Join, Outcome) {
+	switch {
+	case in.Proof != nil || in.Signer != j.Link.Fingerprint:
+		return j, refuse(Deliver, ErrSigner)
+	case !j.isOf(in.Chat) || !addsUs(me, in):
+		return j, refuse(Deliver, ErrNotOurs)
+	}
+	if err := j.checkInviter(me, in); err != nil {
+		return j, refuse(Deliver, err)
+	}
+	switch {
+	case in.Gossip[me.Addr] != me.Fingerprint:
+		return j, refuse(Deliver, ErrGossip)
+	case j.State == Completed:
+		// Whoever left and is added again is added as anybody else.
+		return j, refuse(Deliver, ErrRepeat)
+	case j.State != Authenticating:
+		return j, refuse(Deliver, ErrOutOfOrder)
+	}
+	j.State, j.Updated = Completed, now
+	out := Outcome{Verdict: Show}
+	if in.Key != nil {
+		out.Effects = append(out.Effects, StoreCert{in.Key})
+	}
+	if !j.Observed {
+		out.Effects = append(out.Effects, Note{
+			Kind: NoteCompleted, Addr: j.Addr, Key: j.Link.Fingerprint, JoinID: j.ID,
+		})
+	}
+	return j, out
+}
+
+// isOf says whether the join is of a group or channel. Another device that
+// joins a channel does not say which.
+func (j Join) isOf(chat string) bool {
+	if j.Observed && j.Link.GroupID == "" {
+		return chat != ""
+	}
+	return j.Link.Kind != Contact && chat != "" && chat == j.Link.GroupID
+}
+
+// addsUs says whether it is our key that a member-added is about. Where it
+// names an address alone, as versions before 2025 do, the gossip says which
+// key is meant.
+func addsUs(me Self, in Incoming) bool {
+	if in.AddedKey != "" {
+		return in.AddedKey == me.Fingerprint
+	}
+	return in.Added == me.Addr && in.Gossip[me.Addr] == me.Fingerprint
+}
+
+// Observe takes a step that another device of the account has sent: it is
+// signed by our own key, and its gossip names the key of whom it is for. Such
+// a device is trusted as this one. Holder is the key of the first of To. The
+// join of the other device, in the state in which it waits, is handed back so
+// that the answer to it is known; one that is not Observed means there is
+// none. Steps before the AUTH was sent say nothing.
+func Observe(me Self, in Incoming, now time.Time) (Join, Outcome) {
+	switch {
+	case in.Signer != me.Fingerprint || in.Proof != nil || in.From() != me.Addr:
+		return Join{}, refuse(Deliver, ErrNotOurs)
+	case in.Step != RequestWithAuth && in.Step != ContactConfirm:
+		return Join{}, refuse(Hide, ErrNotSupported)
+	case len(in.To) == 0 || in.To[0] == me.Addr || in.Gossip[in.To[0]] == "":
+		return Join{}, refuse(Hide, ErrGossip)
+	}
+	addr := in.To[0]
+	key := in.Gossip[addr]
+	out := Outcome{Verdict: Hide, Effects: []Effect{Bind{
+		Addr: addr, Fingerprint: key, How: HowLegacy, At: now, Claim: in.Holder != "" && in.Holder != key,
+	}}}
+	if in.Step != RequestWithAuth {
+		return Join{}, out
+	}
+	return observed(addr, key, in, now), out
+}
+
+func observed(addr string, key pgp.Fingerprint, in Incoming, now time.Time) Join {
+	j := Join{
+		Link:  Link{Fingerprint: key, Addr: addr, Auth: in.Auth, V3: true},
+		State: Authenticating, Addr: addr, Started: now, Updated: now, Observed: true,
+	}
+	if validToken(in.Group) {
+		j.Link.Kind, j.Link.GroupID = Group, in.Group
+	}
+	return j
+}
