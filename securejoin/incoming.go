@@ -36,7 +36,8 @@ type Incoming struct {
 	Date      time.Time
 
 	// Key is the certificate of the Autocrypt field inside whose address is
-	// InnerFrom; nil if there is none.
+	// InnerFrom, or where none is inside of the one outside: versions before
+	// 2025 write it there. Nil if there is none.
 	Key *pgp.Cert
 	// Gossip are the gossiped keys, by canonical address.
 	Gossip map[string]pgp.Fingerprint
