@@ -21,23 +21,14 @@ import (
 type ingester struct{ a *Account }
 
 // Candidate reports whether a message must be looked at as a whole: encrypted or signed
-// mail and its mangled forms, machine mail, and mail that tells something about a key.
+// mail, machine mail, and mail that tells something about a key. Mangled forms and inline PGP
+// are told by the beginning of their text (see Peek).
 func (g ingester) Candidate(header []byte) bool {
 	h, _ := message.ParseHeader(header)
 	media, _ := message.ContentType(h.Get("Content-Type"))
 	switch media {
 	case "multipart/encrypted", "multipart/signed":
 		return true
-	case "multipart/mixed":
-		// Exchange turns PGP/MIME into it; so many ordinary messages are of this type, too, that
-		// only what the bridge can recognise by its header is fetched.
-		if h.Has("X-MS-Exchange-Organization-AuthSource") || h.Has("X-MS-Has-Attach") || h.Has("X-Microsoft-Original-Message-ID") {
-			return true
-		}
-		// So do lists that add a text of their own.
-		if h.Has("List-Id") || h.Has("List-Post") || h.Has("Mailing-List") {
-			return true
-		}
 	}
 	return h.Has("Autocrypt") || g.fromPeer(h)
 }
@@ -72,6 +63,9 @@ func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, 
 		return a.ingestEncrypted(ctx, mail, ciphertext, form)
 	case root.MediaType == "multipart/signed":
 		return a.ingestSigned(ctx, mail)
+	}
+	if armor, ok := inlineArmor(mail); ok {
+		return a.ingestInline(ctx, mail, armor)
 	}
 	return a.ingestPlain(ctx, mail)
 }
