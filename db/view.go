@@ -54,6 +54,18 @@ func (tx *Tx) View(id int64) ([]byte, error) {
 	return data, err
 }
 
+// SecretViews lists the views of mail that the provider has only as ciphertext, newest first.
+func (tx *Tx) SecretViews() ([]int64, error) {
+	var views []int64
+	err := tx.query(func(scan func(...any) error) error {
+		var id int64
+		err := scan(&id)
+		views = append(views, id)
+		return err
+	}, `SELECT DISTINCT view_id FROM message WHERE view_id IS NOT NULL AND kind IN ('opened', 'sealed') ORDER BY view_id DESC`)
+	return views, err
+}
+
 // unusedView is true for a view that no row names.
 const unusedView = `NOT EXISTS (SELECT 1 FROM message WHERE view_id = view.id)
 	AND NOT EXISTS (SELECT 1 FROM message WHERE wire_id = view.id)
