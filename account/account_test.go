@@ -369,3 +369,26 @@ func TestNewProviderPassword(t *testing.T) {
 	}
 	w.eventually("it is connected again", func() bool { return alice.State(context.Background()).Provider == "connected" })
 }
+
+// TestKeywordsAreLive: a contact that is verified later has sent verified mail before; what the
+// security header says is as of the time the message came.
+func TestKeywordsAreLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	alice.submit([]string{bob.addr}, letterTo(alice.addr, bob.addr, "plain", "first contact"))
+	bob.wait(mailbox.Inbox, "first contact")
+	bob.submit([]string{alice.addr}, letterTo(bob.addr, alice.addr, "sealed", "before it was verified"))
+	before := alice.wait(mailbox.Inbox, "before it was verified")
+	if before.Flags.Has(mailbox.Verified) {
+		t.Fatal("verified too early")
+	}
+	w.shake(alice, bob)
+	after := alice.wait(mailbox.Inbox, "before it was verified")
+	if !after.Flags.Has(mailbox.Verified) || !bytes.Equal(after.raw, before.raw) || after.UID != before.UID {
+		t.Errorf("flags %v, UID %d then %d", after.Flags, before.UID, after.UID)
+	}
+	if s, _ := headers.ParseSecurity(after.header(headers.SecurityName)); s.Trust != "autocrypt" {
+		t.Errorf("trust %q", s.Trust)
+	}
+}

@@ -264,7 +264,10 @@ func (a *Account) AcceptKey(ctx context.Context, address, fingerprint string) (C
 		if peer, waiting = peer.Accept(fpr, a.now()); !waiting {
 			return fmt.Errorf("%w: no key %s waits for %s", ErrNotFound, fpr, address)
 		}
-		if err := tx.PutPeer(peer); err != nil || !peer.Verified() {
+		if err := tx.PutPeer(peer); err != nil {
+			return err
+		}
+		if err := a.refreshKeywords(tx, peer); err != nil || !peer.Verified() {
 			return err
 		}
 		return a.confirmClaim(tx, peer)

@@ -138,7 +138,10 @@ func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, 
 		Kind:     mirror.Signed,
 		Prefix:   headers.SignedPrefix(security),
 		Keywords: keyword,
-		Apply: func(tx *db.Tx, _ int64) error {
+		Apply: func(tx *db.Tx, row int64) error {
+			if err := a.rememberSigner(tx, row, s, security); err != nil {
+				return err
+			}
 			_, err := a.applySighting(tx, s)
 			return err
 		},
@@ -318,9 +321,14 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 		Keywords:  keywords.With(mailbox.Encrypted),
 		MessageID: id,
 	}
-	r.Apply = func(tx *db.Tx, _ int64) error {
+	r.Apply = func(tx *db.Tx, row int64) error {
 		if err := a.markProtected(tx, m.outer, merged.Header); err != nil {
 			return err
+		}
+		if shown != nil {
+			if err := a.rememberSigner(tx, row, s, security); err != nil {
+				return err
+			}
 		}
 		_, err := a.applySighting(tx, s)
 		return err

@@ -67,6 +67,11 @@ func (a *Account) ingestInline(ctx context.Context, m *arrival, armor []byte) (m
 		View:      headers.View(merged, payload, &security),
 		Keywords:  keywords.With(mailbox.Encrypted),
 		MessageID: id,
-		Apply:     func(tx *db.Tx, _ int64) error { return a.markProtected(tx, m.outer, merged.Header) },
+		Apply: func(tx *db.Tx, row int64) error {
+			if err := a.rememberSigner(tx, row, s, security); err != nil {
+				return err
+			}
+			return a.markProtected(tx, m.outer, merged.Header)
+		},
 	}, nil
 }

@@ -346,5 +346,8 @@ func (a *Account) bind(tx *db.Tx, b securejoin.Bind) error {
 	if peer.VerifiedCert == b.Fingerprint {
 		peer.ReadsHidden = true
 	}
-	return tx.PutPeer(peer)
+	if err := tx.PutPeer(peer); err != nil {
+		return err
+	}
+	return a.refreshKeywords(tx, peer)
 }

@@ -93,7 +93,7 @@ func (tx *Tx) CloneMessage(id int64, box mailbox.ID, up Place, state MessageStat
 	if up.UID == 0 {
 		up = Place{}
 	}
-	const same = `kind, internal_date, internal_zone, size, flags, own_keywords, up_size, digest, message_id_hash, header, prefix, view_id, old, trashed_at`
+	const same = `kind, internal_date, internal_zone, size, flags, own_keywords, sender, signer, up_size, digest, message_id_hash, header, prefix, view_id, old, trashed_at`
 	clone, err := tx.insert(`INSERT INTO message (mailbox_id, uid, modseq, state, up_mailbox_id, up_uidvalidity, up_uid, created, `+same+`)
 		SELECT ?, nullif(?, 0), ?, ?, nullif(?, 0), nullif(?, 0), nullif(?, 0), ?, `+same+` FROM message WHERE id = ?`,
 		box, uid, seq, state, up.Mailbox, up.UIDValidity, up.UID, now.Unix(), id)

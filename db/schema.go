@@ -78,6 +78,8 @@ CREATE TABLE message (
 	size            INTEGER NOT NULL,           -- RFC822.SIZE as served
 	flags           TEXT NOT NULL DEFAULT '',   -- without the bridge's own keywords
 	own_keywords    TEXT NOT NULL DEFAULT '',
+	sender          BLOB,                       -- Tx.Hash of who is shown as the sender of signed mail
+	signer          TEXT NOT NULL DEFAULT '',   -- the key that signed it, in that sender's name
 	up_size         INTEGER NOT NULL DEFAULT 0, -- RFC822.SIZE as the provider says
 	digest          BLOB,                       -- SHA-256 of the provider's bytes
 	message_id_hash BLOB,                       -- Tx.MessageIDHash
@@ -101,6 +103,7 @@ CREATE INDEX message_digest ON message (digest) WHERE digest IS NOT NULL;
 CREATE INDEX message_id_hash ON message (message_id_hash) WHERE message_id_hash IS NOT NULL;
 CREATE INDEX message_view ON message (view_id) WHERE view_id IS NOT NULL;
 CREATE INDEX message_wire ON message (wire_id) WHERE wire_id IS NOT NULL;
+CREATE INDEX message_sender ON message (sender) WHERE sender IS NOT NULL;
 CREATE INDEX message_pending ON message (up_mailbox_id, up_uid) WHERE state = 'pending';
 CREATE INDEX message_vanished ON message (vanished_at) WHERE vanished_at > 0;
 CREATE INDEX message_trashed ON message (trashed_at) WHERE trashed_at > 0;
