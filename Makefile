@@ -1,7 +1,7 @@
 # make demo       the main job on an embedded provider, printed step by step
 # make test       everything: vet, staticcheck, all tests with the race detector, and the
 #                 tests against the real peers, which are installed where they are missing
-# make test-fast  the tests that need nothing installed
+# make test-fast  the tests that need nothing installed, with a fifth of the crash tables
 # make fuzz       every fuzz function for FUZZTIME
 
 SHELL := /bin/bash
@@ -28,7 +28,7 @@ test: install-peers vet staticcheck test-local test-peers
 
 test-fast:
 	@$(GO) vet ./...
-	@$(GO) test ./...
+	@$(GO) test -short ./...
 
 test-local:
 	@$(GO) test -race -timeout 15m ./...
