@@ -60,10 +60,9 @@ func (i Invite) request(me Self, in Incoming, now time.Time) (Invite, Outcome) {
 		return i, refuse(Deliver, ErrKey)
 	}
 	if state := i.State(now); state != Live && (state != Used || !i.usedBy(in.Key.Fingerprint(), in.From())) {
-		_, out := i.ended(in, now)
-		// Anybody can write such a mail without any secret of ours, so that
-		// it is shown, and there is nothing to tell beside it.
-		return i, refuse(Deliver, out.Refused)
+		// The number alone is no secret that opens anything: the mail is
+		// shown, and there is nothing to tell beside it.
+		return i, refuse(Deliver, ErrEnded)
 	}
 	switch {
 	case in.Blocked:
