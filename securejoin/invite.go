@@ -185,9 +185,8 @@ func checkJoiner(me Self, in Incoming) error {
 // is a claim, and nothing is encrypted to it before the user accepts it. It
 // counts against the caps all the same.
 func (i Invite) admit(me Self, in Incoming, known bool, now time.Time) (Invite, Outcome) {
-	from, claim := in.From(), in.Holder != "" && in.Holder != in.Signer
-	how := i.how(from)
-	i, at, ok := i.answer(i.welcomeStep(), from, now)
+	j := joiner{in.Signer, in.From(), in.Name, i.how(in.From()), in.Holder}
+	i, at, ok := i.answer(i.welcomeStep(), j.addr, now)
 	if !ok {
 		return i, refuse(i.done(me), ErrTooMany)
 	}
@@ -196,12 +195,11 @@ func (i Invite) admit(me Self, in Incoming, known bool, now time.Time) (Invite, 
 		out.Effects = append(out.Effects, StoreCert{in.Key})
 	}
 	if !known {
-		j := joiner{in.Signer, from, in.Name, how, in.Holder}
 		i = i.use(j, now)
 		out.Effects = append(out.Effects, i.bind(j, now), i.joined(j))
 	}
-	if !claim {
-		out.Effects = append(out.Effects, i.welcome(from, in.Name, in.Signer, at))
+	if !j.claims() {
+		out.Effects = append(out.Effects, i.welcome(j.addr, j.name, j.key, at))
 	}
 	return i, out
 }
