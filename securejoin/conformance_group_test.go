@@ -40,7 +40,7 @@ func threeOf(t testing.TB) securejoin.GroupChat {
 }
 
 // sentAs writes a message of the group as its receivers read it.
-func sentAs(t testing.TB, p securejoin.Post, from securejoin.Self, at time.Time) securejoin.GroupMessage {
+func sentAs(t fataler, p securejoin.Post, from securejoin.Self, at time.Time) securejoin.GroupMessage {
 	t.Helper()
 	m, ok := securejoin.ReadGroup(innerOf(t, p, from, at), from.Fingerprint, gossipOf(p), at.Add(time.Second))
 	if !ok {
@@ -50,7 +50,7 @@ func sentAs(t testing.TB, p securejoin.Post, from securejoin.Self, at time.Time)
 }
 
 // innerOf is the inner header of a post, written and read.
-func innerOf(t testing.TB, p securejoin.Post, from securejoin.Self, at time.Time) message.Header {
+func innerOf(t fataler, p securejoin.Post, from securejoin.Self, at time.Time) message.Header {
 	t.Helper()
 	if p.Text == "" {
 		p.Text = "text"
@@ -323,4 +323,10 @@ var deviceItems = []item{
 			t.Errorf("%+v, %v", items, ok)
 		}
 	}},
+}
+
+// fataler is a test, or a run of a property.
+type fataler interface {
+	Helper()
+	Fatal(...any)
 }
