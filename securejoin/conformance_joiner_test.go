@@ -447,3 +447,22 @@ func TestByNumber(t *testing.T) {
 	_, out := dead.Receive(aliceSelf, ended, noon)
 	expect(t, out, securejoin.Deliver, securejoin.ErrEnded)
 }
+
+// TestElsewhere: answers to joins that are not ours, once another device was seen.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, in := range []securejoin.Incoming{authRequired(), confirm()} {
+		if !securejoin.Elsewhere(bobSelf, in) {
+			t.Errorf("%v may not be for another device", in.Step)
+		}
+		in.Gossip = nil
+		if securejoin.Elsewhere(bobSelf, in) {
+			t.Errorf("%v without our key", in.Step)
+		}
+	}
+	for _, in := range []securejoin.Incoming{request(), withAuth(), pubkey(), memberAdded()} {
+		if securejoin.Elsewhere(bobSelf, in) {
+			t.Errorf("%v may be for another device", in.Step)
+		}
+	}
+}

@@ -39,6 +39,11 @@ func (c Changes) RevokesInvites() bool { return len(c.Removed) > 0 }
 // does, but only from who is in the group by the key. now clips times.
 func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Changes) {
 	c := Changes{By: m.From, Asked: m.Added != nil || m.Removed != nil || m.Renames}
+	if m.Proven && m.ID == g.ID && !(g.Has(m.Signer) && g.Has(me.Fingerprint)) {
+		if again, entered, err := EnterGroup(me, m, now); err == nil {
+			return again.remember(g), entered
+		}
+	}
 	if m.ID != g.ID || m.Signer == "" || !g.Has(m.Signer) {
 		return g, c
 	}
@@ -59,6 +64,18 @@ func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Cha
 	g = g.refresh(m)
 	c.compare(before, g)
 	return g, c
+}
+
+// remember keeps of a group that we left what is not told again: who was
+// removed, and what the user set.
+func (g GroupChat) remember(old GroupChat) GroupChat {
+	g.Encryption = old.Encryption
+	for _, was := range old.Members {
+		if _, ok := g.Find(was.Fingerprint); !ok && !was.Current() {
+			g = g.put(was)
+		}
+	}
+	return g
 }
 
 // mergeName takes a newer name, and of two names of one second the smaller,
@@ -222,11 +239,11 @@ func (c *Changes) compare(before, after GroupChat) {
 }
 
 // EnterGroup makes a group known by its first message to us: one that ended a
-// join of ours (Show), or the message of a contact that is verified or was
-// introduced. It must name the group, have ourselves in its list, and not be
-// about somebody's removal.
+// join of ours (Show), the message of a contact that is verified or was
+// introduced, or that of another device of ours. It must name the group, have
+// ourselves in its list, and not be about somebody's removal.
 func EnterGroup(me Self, m GroupMessage, now time.Time) (GroupChat, Changes, error) {
-	if m.Signer == "" || m.Name == "" || m.Removed != nil || m.Signer == me.Fingerprint {
+	if m.Signer == "" || m.Name == "" || m.Removed != nil {
 		return GroupChat{}, Changes{}, ErrUnknownGroup
 	}
 	g := GroupChat{ID: m.ID, Name: m.Name, NameAt: m.NameAt, Heard: m.Date}

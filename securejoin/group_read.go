@@ -52,7 +52,9 @@ type GroupMessage struct {
 	Added    *Listed // nil: nobody
 	Removed  *Listed
 	Chat     bool // written by a program that keeps groups
-	Proven   bool // it ended a join of ours, see Show
+	// Proven: it may take us in, be it again; see EnterGroup. The caller
+	// knows.
+	Proven bool
 }
 
 // ReadGroup reads the inner header of a message. signer is empty unless the

@@ -231,7 +231,6 @@ func TestEnterGroup(t *testing.T) {
 		"without name":    func(m *securejoin.GroupMessage) { m.Name = "" },
 		"about a removal": func(m *securejoin.GroupMessage) { m.Removed = &securejoin.Listed{Addr: carolAddr} },
 		"without us":      func(m *securejoin.GroupMessage) { m.To, m.Times, m.Added = nil, nil, nil },
-		"our own":         func(m *securejoin.GroupMessage) { m.Signer = bobKey },
 	} {
 		m := m
 		change(&m)
@@ -266,6 +265,86 @@ func TestAddedBack(t *testing.T) {
 	_, c := merges(t, left, bobSelf, sentAs(t, p, aliceSelf, noon), "alice bob carol")
 	if got := c.Lines(bobSelf); len(got) != 1 || got[0] != "You were added by Alice (alice@example.org)." {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestJoinAgain: whoever left comes back by a link, also by one of somebody it never knew.
+func TestJoinAgain(t *testing.T) {
+	t.Parallel()
+	dave := securejoin.Self{Addr: "dave@example.org", Fingerprint: eveKey}
+	g, _, err := threeOf(t).Remove(aliceSelf, carolKey, noon.Add(-20*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, _, err := g.Leave(bobSelf, noon.Add(-10*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.Encryption = securejoin.WhenPossible
+	daves, _, err := left.Add(aliceSelf, member(dave), false, noon.Add(-5*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, p, err := daves.Add(dave, member(bobSelf), true, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := sentAs(t, p, dave, noon)
+	merges(t, left, bobSelf, m, "alice")
+	m.Proven = true
+	again, c := merges(t, left, bobSelf, m, "alice bob dave")
+	if !c.Entered || again.Encryption != securejoin.WhenPossible || again.Standing(bobSelf, carolKey) != securejoin.Outcast {
+		t.Errorf("%+v, %+v", c, again)
+	}
+	if _, c = again.Merge(bobSelf, m, noon); c.Entered {
+		t.Error("entered twice")
+	}
+}
+
+// TestOtherDevicesGroup: what another device of ours founded becomes known by its messages.
+func TestOtherDevicesGroup(t *testing.T) {
+	t.Parallel()
+	p, err := threeOf(t).Post(aliceSelf, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, c, err := securejoin.EnterGroup(aliceSelf, sentAs(t, p, aliceSelf, noon), noon)
+	if got := c.Lines(aliceSelf); err != nil || addrs(g.Current()) != "alice bob carol" || len(got) != 1 || !strings.Contains(got[0], "another device") {
+		t.Errorf("%q, %+v, %v", got, g, err)
+	}
+}
+
+// TestLines: what is changed by ourselves elsewhere, and what a list tells beside the message.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	carol := member(carolSelf)
+	gone := carol
+	gone.Added, gone.Removed = noon.Add(-time.Hour), noon
+	alice := securejoin.Listed{Addr: aliceAddr, Name: "Alice", Key: aliceKey}
+	for _, test := range []struct {
+		me   securejoin.Self
+		c    securejoin.Changes
+		who  pgp.Fingerprint
+		want string
+	}{
+		{aliceSelf, securejoin.Changes{By: alice, Asked: true, Added: []securejoin.Member{carol}}, "", "You added Carol (carol@example.org)."},
+		{bobSelf, securejoin.Changes{By: alice, Added: []securejoin.Member{carol}}, "", "Carol (carol@example.org) was added."},
+		{aliceSelf, securejoin.Changes{By: alice, Asked: true}, aliceKey, "You removed Carol (carol@example.org)."},
+		{bobSelf, securejoin.Changes{By: alice}, "", "Carol (carol@example.org) was removed."},
+		{carolSelf, securejoin.Changes{By: securejoin.Listed{Addr: carolAddr, Key: carolKey}, Asked: true}, carolKey, "You left the group."},
+	} {
+		if len(test.c.Added) == 0 {
+			gone.RemovedBy = test.who
+			test.c.Removed = []securejoin.Member{gone}
+		}
+		if got := test.c.Lines(test.me); len(got) != 1 || got[0] != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+	c := subscription(t)
+	if c.Line(securejoin.Subscribed) != "You subscribed to the channel “My news” of Alice (alice@example.org)." ||
+		c.Line(securejoin.Unsubscribed) == "" || c.Line(securejoin.Posted) != "" {
+		t.Errorf("%q", c.Line(securejoin.Subscribed))
 	}
 }
 

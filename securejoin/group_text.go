@@ -7,6 +7,9 @@ import "fmt"
 func (c Changes) Lines(me Self) []string {
 	own := c.By.Key == me.Fingerprint
 	by := who(c.By.Name, c.By.Addr)
+	if c.Entered && own {
+		return []string{fmt.Sprintf("You are in the group “%s” by another device of yours.", c.NewName)}
+	}
 	if c.Entered {
 		return []string{fmt.Sprintf("You were added to the group “%s” by %s.", c.NewName, by)}
 	}
@@ -63,4 +66,16 @@ func who(name, addr string) string {
 		return addr
 	}
 	return name + " (" + addr + ")"
+}
+
+// Line says in words what a message did in a channel; empty for a post and
+// for what is not shown.
+func (c ChannelChat) Line(event ChannelEvent) string {
+	switch event {
+	case Subscribed:
+		return fmt.Sprintf("You subscribed to the channel “%s” of %s.", c.Name, c.Owner.Title())
+	case Unsubscribed:
+		return fmt.Sprintf("You were removed from the channel “%s” by %s.", c.Name, c.Owner.Title())
+	}
+	return ""
 }

@@ -266,9 +266,15 @@ func (j Join) confirmed(me Self, in Incoming, now time.Time) (Join, Outcome) {
 		return j, refuse(Hide, ErrOutOfOrder)
 	}
 	j.State, j.Updated = Completed, now
-	return j, Outcome{Verdict: me.done(), Effects: []Effect{
-		Note{Kind: NoteCompleted, Addr: j.Addr, Key: j.Link.Fingerprint, JoinID: j.ID},
-	}}
+	return j, Outcome{Verdict: me.done(), Effects: j.completed()}
+}
+
+// completed tells the user, unless another device of the account joined.
+func (j Join) completed() []Effect {
+	if j.Observed {
+		return nil
+	}
+	return []Effect{Note{Kind: NoteCompleted, Addr: j.Addr, Key: j.Link.Fingerprint, JoinID: j.ID}}
 }
 
 // Tick moves a join that waits: its last step is repeated once, and after

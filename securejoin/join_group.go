@@ -34,11 +34,7 @@ func (j Join) memberAdded(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	if in.Key != nil {
 		out.Effects = append(out.Effects, StoreCert{in.Key})
 	}
-	if !j.Observed {
-		out.Effects = append(out.Effects, Note{
-			Kind: NoteCompleted, Addr: j.Addr, Key: j.Link.Fingerprint, JoinID: j.ID,
-		})
-	}
+	out.Effects = append(out.Effects, j.completed()...)
 	return j, out
 }
 
@@ -96,4 +92,16 @@ func observed(addr string, key pgp.Fingerprint, in Incoming, now time.Time) Join
 		j.Link.Kind, j.Link.GroupID = Group, in.Group
 	}
 	return j
+}
+
+// Elsewhere says whether a step that no join of ours takes may be for one of
+// another device of the account: it is what an inviter answers, signed, and it
+// confirms our key. Once another device was seen, the caller holds such mail
+// back for a time, and shows it if nobody takes it.
+func Elsewhere(me Self, in Incoming) bool {
+	switch in.Step {
+	case AuthRequired, ContactConfirm:
+		return in.Proof == nil && in.Signer != "" && in.Signer != me.Fingerprint && in.Gossip[me.Addr] == me.Fingerprint
+	}
+	return false
 }

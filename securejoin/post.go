@@ -10,7 +10,8 @@ import (
 const maxReferences = 3
 
 // ComposePost writes a message about a change in a group or channel, field by
-// field in the order of Delta Chat 2.62.
+// field in the order of Delta Chat 2.62. It says nothing of an avatar: an app
+// on the same account may have one.
 func ComposePost(p Post, me Self, env Env) (Mail, error) {
 	if p.Text == "" || p.Subject == "" {
 		return Mail{}, ErrCompose
@@ -29,7 +30,6 @@ func ComposePost(p Post, me Self, env Env) (Mail, error) {
 	}
 	f.add("References", references(env))
 	f.all(p.Fields)
-	f.add("Chat-User-Avatar", "0") // none
 	for _, gossip := range env.Gossips {
 		f.add("Autocrypt-Gossip", gossip)
 	}
