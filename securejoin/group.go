@@ -164,7 +164,17 @@ func (g GroupChat) stale(now time.Time) bool { return g.Heard.Add(staleAfter).Be
 
 // put replaces or adds a member, in a copy.
 func (g GroupChat) put(m Member) GroupChat {
+	return g.clone().set(m)
+}
+
+func (g GroupChat) clone() GroupChat {
 	g.Members = slices.Clone(g.Members)
+	return g
+}
+
+// set is put for a group of which nobody else has a copy: a message may be
+// about all members.
+func (g GroupChat) set(m Member) GroupChat {
 	if n := g.index(m.Fingerprint); n >= 0 {
 		g.Members[n] = m
 	} else if len(g.Members) < MaxMembers && m.Fingerprint != "" {

@@ -19,8 +19,9 @@ type Changes struct {
 	OldName    string
 	NewName    string
 	// Asked: the message is made for a change of members or name, and not
-	// written by a person.
-	Asked bool
+	// written by a person; Settled: what it asks for is so now.
+	Asked   bool
+	Settled bool
 	// Entered: it is our first message of the group.
 	Entered bool
 }
@@ -28,7 +29,7 @@ type Changes struct {
 // Repeat says whether a member's message was made for a change that had
 // happened before: there is nothing to show.
 func (c Changes) Repeat() bool {
-	return c.FromMember && c.Asked && !c.Entered && !c.Renamed && len(c.Added)+len(c.Removed) == 0
+	return c.FromMember && c.Asked && c.Settled && !c.Entered && !c.Renamed && len(c.Added)+len(c.Removed) == 0
 }
 
 // RevokesInvites says whether our open invites to the group are to be
@@ -49,7 +50,7 @@ func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Cha
 	}
 	c.FromMember = true
 	before := g
-	g = g.mergeName(m, &c)
+	g = g.clone().mergeName(m, &c)
 	switch {
 	case g.stale(now) && m.Date.After(g.Heard):
 		g = g.replace(me, m)
@@ -63,7 +64,25 @@ func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Cha
 	}
 	g = g.refresh(m)
 	c.compare(before, g)
+	c.Settled = g.settled(m)
 	return g, c
+}
+
+// settled says whether what a message is made for is so.
+func (g GroupChat) settled(m GroupMessage) bool {
+	switch {
+	case m.Removed != nil:
+		return !slices.ContainsFunc(g.Current(), m.Removed.means)
+	case m.Added != nil:
+		return g.Has(m.Added.Key)
+	}
+	return m.Renames
+}
+
+// means says whether an entry is about a member: by key, or where a message
+// names none, as those of versions before 2025, by address.
+func (l Listed) means(m Member) bool {
+	return l.Key == m.Fingerprint || l.Key == "" && l.Addr == m.Addr
 }
 
 // remember keeps of a group that we left what is not told again: who was
@@ -72,7 +91,7 @@ func (g GroupChat) remember(old GroupChat) GroupChat {
 	g.Encryption = old.Encryption
 	for _, was := range old.Members {
 		if _, ok := g.Find(was.Fingerprint); !ok && !was.Current() {
-			g = g.put(was)
+			g = g.set(was)
 		}
 	}
 	return g
@@ -96,16 +115,16 @@ func (g GroupChat) mergeName(m GroupMessage, c *Changes) GroupChat {
 func (g GroupChat) replace(me Self, m GroupMessage) GroupChat {
 	old := g
 	g.Members = nil
-	g = g.put(me.member(time.Time{}))
+	g = g.set(me.member(time.Time{}))
 	for _, l := range append(slices.Clone(m.To), m.From) {
 		if l.Key != "" && l.Key != me.Fingerprint {
-			g = g.put(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name})
+			g = g.set(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name})
 		}
 	}
 	for _, was := range old.Members { // who was removed is remembered, for invites
 		if _, ok := g.Find(was.Fingerprint); !ok {
 			was.Added, was.Removed = time.Time{}, later(was.Removed, fromUnix(1))
-			g = g.put(was)
+			g = g.set(was)
 		}
 	}
 	return g
@@ -150,11 +169,11 @@ func (m GroupMessage) remover(l Listed) pgp.Fingerprint {
 func (g GroupChat) add(l Listed, at time.Time) GroupChat {
 	m, ok := g.Find(l.Key)
 	if !ok {
-		return g.put(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name, Added: at})
+		return g.set(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name, Added: at})
 	}
 	if at.After(m.Added) && !at.Before(m.Removed) {
 		m.Added = at
-		return g.put(m)
+		return g.set(m)
 	}
 	return g
 }
@@ -166,7 +185,7 @@ func (g GroupChat) remove(l Listed, at time.Time, by pgp.Fingerprint) GroupChat 
 	}
 	if at.After(m.Removed) && at.After(m.Added) {
 		m.Removed, m.RemovedBy = at, by
-		return g.put(m)
+		return g.set(m)
 	}
 	return g
 }
@@ -195,20 +214,19 @@ func (g GroupChat) enter(l Listed, at time.Time) GroupChat {
 	case l.Key == "" || ok && (m.Current() || at.Before(m.Removed)):
 		return g // or it is an old message, sent again
 	case !ok:
-		return g.put(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name, Added: at})
+		return g.set(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name, Added: at})
 	}
 	m.Added = at
-	return g.put(m)
+	return g.set(m)
 }
 
-// expel removes whom a message names by key or, as versions before 2025 do,
-// by address alone.
+// expel removes whom a message names, unless it is an old one, sent again.
 func (g GroupChat) expel(l Listed, m GroupMessage) GroupChat {
 	for _, was := range g.Current() {
-		if !m.Date.Before(was.Added) && (was.Fingerprint == l.Key || l.Key == "" && was.Addr == l.Addr) {
+		if !m.Date.Before(was.Added) && l.means(was) {
 			was.Removed = later(was.Added.Add(time.Second), m.Date)
 			was.RemovedBy = m.Signer
-			return g.put(was)
+			return g.set(was)
 		}
 	}
 	return g
@@ -224,7 +242,7 @@ func (g GroupChat) refresh(m GroupMessage) GroupChat {
 	if m.From.Name != "" {
 		was.Name = m.From.Name
 	}
-	return g.put(was)
+	return g.set(was)
 }
 
 func (c *Changes) compare(before, after GroupChat) {
@@ -257,7 +275,7 @@ func EnterGroup(me Self, m GroupMessage, now time.Time) (GroupChat, Changes, err
 	} else {
 		for _, l := range append([]Listed{m.From}, m.To...) {
 			if l.Key != "" && !m.withoutKey(g, l) {
-				g = g.put(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name})
+				g = g.set(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name})
 			}
 		}
 	}
@@ -266,7 +284,7 @@ func EnterGroup(me Self, m GroupMessage, now time.Time) (GroupChat, Changes, err
 	}
 	self, _ := g.Find(me.Fingerprint)
 	self.Name = me.Name
-	g = g.put(self)
+	g = g.set(self)
 	c := Changes{FromMember: true, By: m.From, Asked: m.Added != nil, Entered: true, NewName: g.Name}
 	c.Added = []Member{self}
 	return g, c, nil

@@ -77,7 +77,7 @@ func Observe(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	out := Outcome{Verdict: Hide, Effects: []Effect{Bind{
 		Addr: addr, Fingerprint: key, How: HowLegacy, At: now, Claim: in.Holder != "" && in.Holder != key,
 	}}}
-	if in.Step != RequestWithAuth {
+	if in.Step != RequestWithAuth || !validToken(in.Auth) {
 		return Join{}, out
 	}
 	return observed(addr, key, in, now), out
