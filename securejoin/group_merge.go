@@ -142,11 +142,25 @@ func (g GroupChat) mergeTimes(m GroupMessage) GroupChat {
 		}
 	}
 	for n, l := range m.Past {
-		if l.Key != "" {
+		if l = g.resolve(l); l.Key != "" {
 			g = g.remove(l, m.Times[len(m.To)+n], m.remover(l))
 		}
 	}
 	return g
+}
+
+// resolve finds who is meant where a message names an address alone, as those
+// of versions before 2025 do, among the members of now.
+func (g GroupChat) resolve(l Listed) Listed {
+	if l.Key != "" {
+		return l
+	}
+	for _, m := range g.Members {
+		if m.Current() && l.means(m) {
+			l.Key = m.Fingerprint
+		}
+	}
+	return l
 }
 
 // withoutKey: the message adds somebody, and brings no key of that address. A

@@ -247,6 +247,20 @@ func TestEnterGroup(t *testing.T) {
 	}
 }
 
+// TestAddressesAlone: versions before 2025 name no keys.
+func TestAddressesAlone(t *testing.T) {
+	t.Parallel()
+	at := noon.Add(-time.Minute).Unix()
+	m := said(t, aliceSelf, nil, "Chat-Version: 1.0", "To: "+bobAddr, "Chat-Group-Past-Members: "+carolAddr, fmt.Sprintf("Chat-Group-Member-Timestamps: %d %d", at, at),
+		"Chat-Group-Member-Removed: "+carolAddr)
+	g, c := merges(t, threeOf(t), bobSelf, m, "alice bob")
+	if got := c.Lines(bobSelf); len(got) != 1 || got[0] != "Carol (carol@example.org) was removed by alice@example.org." || g.Standing(bobSelf, carolKey) != securejoin.Outcast {
+		t.Errorf("%q", got)
+	}
+	merges(t, threeOf(t), bobSelf, said(t, aliceSelf, nil, "Chat-Version: 1.0", "To: "+bobAddr, "Chat-Group-Past-Members: dave@example.org",
+		fmt.Sprintf("Chat-Group-Member-Timestamps: %d %d", at, at)), "alice bob carol")
+}
+
 // TestAddedBack: a member of before may add us again after we left, an old message may not.
 func TestAddedBack(t *testing.T) {
 	t.Parallel()
