@@ -44,11 +44,18 @@ vet:
 staticcheck:
 	@$(GO) run honnef.co/go/tools/cmd/staticcheck -tags peers ./...
 
+# go test ends with "context deadline exceeded" now and then when the time is up while an input
+# runs: that is no finding. A finding is written down as a failing input.
 fuzz:
 	@for package in $$($(GO) list ./...); do \
 	  for function in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "$$package $$function"; \
-	    out=$$($(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package 2>&1) || { echo "$$out"; exit 1; }; \
+	    out=$$($(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package 2>&1) || \
+	      case "$$out" in \
+	        *"Failing input written"*) echo "$$out"; exit 1 ;; \
+	        *"context deadline exceeded"*) ;; \
+	        *) echo "$$out"; exit 1 ;; \
+	      esac; \
 	  done; \
 	done
 
