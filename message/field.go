@@ -29,10 +29,11 @@ func NewField(name, value string) Field {
 			b.WriteString("\r\n")
 			col = 0
 		}
-		for col+len(word) > maxLine {
-			b.WriteString(word[:maxLine-col])
+		for col+len(word) > maxLine && strings.Trim(word, " \t") != "" {
+			cut := max(maxLine-col, 0) // the name alone may be longer than a line
+			b.WriteString(word[:cut])
 			b.WriteString("\r\n ")
-			word, col = word[maxLine-col:], 1
+			word, col = word[cut:], 1
 		}
 		b.WriteString(word)
 		col += len(word)

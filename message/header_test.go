@@ -172,6 +172,8 @@ func TestCRLF(t *testing.T) {
 
 func FuzzHeader(f *testing.F) {
 	f.Add([]byte("From x\nA: 1\n 2\r\nB : =?utf-8?q?a?=\n\nbody"))
+	f.Add([]byte(strings.Repeat("n", 3000) + ": value\n"))
+	f.Add([]byte(strings.Repeat("n", 3000) + ":\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, n := ParseHeader(b)
 		rest := bytes.TrimPrefix(b, h.Bytes())
