@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"mailbridge/autocrypt"
 	"mailbridge/db"
 	"mailbridge/headers"
 	"mailbridge/mailbox"
@@ -163,6 +165,12 @@ func (a *Account) startJoin(tx *db.Tx, link securejoin.Link, replace bool) (secu
 	}
 	if j.ID, err = tx.AddJoin(j); err != nil {
 		return securejoin.Join{}, err
+	}
+	for i, e := range effects {
+		if s, ok := e.(securejoin.Send); ok {
+			s.JoinID = j.ID // it was not known before
+			effects[i] = s
+		}
 	}
 	return j, a.carryOut(tx, effects)
 }
@@ -335,7 +343,13 @@ func (a *Account) Check(ctx context.Context, addresses []string) ([]Check, error
 			if len(list) != 1 || message.CanonicalAddr(list[0].Addr) == "" {
 				return badData(nil, "%q is not a mail address", address)
 			}
-			r, err := a.lookUp(tx, message.CanonicalAddr(list[0].Addr), false)
+			addr := message.CanonicalAddr(list[0].Addr)
+			if bridgeAddr(addr) {
+				checks = append(checks, Check{Address: addr, Outcome: outcomeRefuse.String(), Recommendation: autocrypt.Disable.String(),
+					Reason: "mailbridge.invalid is the bridge itself, and it takes no mail there"})
+				continue
+			}
+			r, err := a.lookUp(tx, addr, false)
 			if err != nil {
 				return err
 			}
@@ -344,6 +358,12 @@ func (a *Account) Check(ctx context.Context, addresses []string) ([]Check, error
 		return nil
 	})
 	return checks, err
+}
+
+// bridgeAddr knows the addresses that the local SMTP server refuses at RCPT.
+func bridgeAddr(addr string) bool {
+	_, host, _ := strings.Cut(addr, "@")
+	return host == "mailbridge.invalid" || strings.HasSuffix(host, ".mailbridge.invalid")
 }
 
 func describeCheck(r recipient) Check {

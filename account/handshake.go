@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mailbridge/autocrypt"
@@ -199,6 +200,35 @@ func (a *Account) putJoin(tx *db.Tx, j securejoin.Join) error {
 	return nil
 }
 
+// failJoin ends the join whose last step the provider has taken for none of the inviter's
+// addresses: no answer can come.
+func (a *Account) failJoin(tx *db.Tx, m db.Outgoing) error {
+	joins, err := tx.PendingJoins()
+	if err != nil {
+		return err
+	}
+	for _, j := range joins {
+		if j.RequestMessageID != m.MessageID {
+			continue
+		}
+		next, effects := j.Fail(refusal(m), a.now())
+		if err := errors.Join(a.putJoin(tx, next), a.carryOut(tx, effects)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusal says what the provider said of a message that it took for nobody.
+func refusal(m db.Outgoing) string {
+	for _, r := range m.To {
+		if r.State == db.Refused {
+			return fmt.Sprintf("the provider does not take mail for %s: %d %s", r.Addr, r.Code, strings.Join(strings.Fields(r.Text), " "))
+		}
+	}
+	return "the provider does not take the mail"
+}
+
 // carryOut makes effects into rows.
 func (a *Account) carryOut(tx *db.Tx, effects []securejoin.Effect) error {
 	for _, e := range effects {
@@ -245,8 +275,15 @@ func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
 	for _, addr := range s.To {
 		o.To = append(o.To, db.OutgoingRecipient{Addr: addr})
 	}
-	_, err = tx.Enqueue(o, pgp.JoinEncrypted(mail.Outer, ciphertext, newBoundary()))
-	return err
+	if _, err = tx.Enqueue(o, pgp.JoinEncrypted(mail.Outer, ciphertext, newBoundary())); err != nil || s.JoinID == 0 {
+		return err
+	}
+	j, err := tx.Join(s.JoinID)
+	if err != nil {
+		return err
+	}
+	j.RequestMessageID = env.MessageID
+	return tx.PutJoin(j)
 }
 
 func (a *Account) encryptStep(s securejoin.Send, inner []byte, cert *pgp.Cert, now time.Time) ([]byte, error) {

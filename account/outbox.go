@@ -280,8 +280,14 @@ func (o *outbox) finish(tx *db.Tx, m db.Outgoing) error {
 			state = r.State
 		}
 	}
-	if err := tx.SettleOutgoing(m.ID, state, time.Time{}, o.a.now()); err != nil || m.Kind == db.OutHandshake {
+	if err := tx.SettleOutgoing(m.ID, state, time.Time{}, o.a.now()); err != nil {
 		return err
+	}
+	if m.Kind == db.OutHandshake {
+		if state == db.Refused {
+			return o.a.failJoin(tx, m)
+		}
+		return nil
 	}
 	return o.a.settleSent(tx, m, state)
 }
