@@ -87,7 +87,7 @@ func (a *accounts) serve(only []string) error {
 	a.serving = true
 	for _, name := range only {
 		if !slices.Contains(a.known, canonical(name)) {
-			return a.noAccount(name)
+			return noAccount(name)
 		}
 	}
 	for _, address := range a.known {
@@ -210,7 +210,7 @@ func (a *accounts) choose(name string) (string, error) {
 	switch {
 	case name != "":
 		if !slices.Contains(a.known, canonical(name)) {
-			return "", a.noAccount(name)
+			return "", noAccount(name)
 		}
 		return canonical(name), nil
 	case len(a.known) == 0:
@@ -221,7 +221,7 @@ func (a *accounts) choose(name string) (string, error) {
 	return a.known[0], nil
 }
 
-func (a *accounts) noAccount(name string) error {
+func noAccount(name string) error {
 	return refuse(exitNoInput, "there is no account %s\nsee bridge account list", name)
 }
 

@@ -89,27 +89,30 @@ func exitCode(stderr io.Writer, err error) int {
 	return e.Exit
 }
 
-// forward moves flags that stand before the command behind it, where kong looks for a
-// command's own flags.
+// forward moves flags that stand before the command, or between its words, behind it, where
+// kong looks for a command's own flags.
 func forward(model *kong.Application, args []string) []string {
 	bools := boolFlags(model.Node)
+	var command, flags []string
 	n := 0
-	for n < len(args) && len(args[n]) > 1 && args[n][0] == '-' && args[n] != "--" {
-		name, _, joined := strings.Cut(strings.TrimLeft(args[n], "-"), "=")
-		if n++; !joined && !bools[name] && n < len(args) {
-			n++ // the flag's value
+	for node := model.Node; n < len(args) && len(node.Children) > 0; n++ {
+		if len(args[n]) > 1 && args[n][0] == '-' && args[n] != "--" {
+			flags = append(flags, args[n])
+			name, _, joined := strings.Cut(strings.TrimLeft(args[n], "-"), "=")
+			if !joined && !bools[name] && n+1 < len(args) {
+				n++
+				flags = append(flags, args[n]) // its value
+			}
+			continue
 		}
-	}
-	flags, rest := args[:n], args[n:]
-	depth := 0
-	for node := model.Node; depth < len(rest); depth++ {
-		i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == rest[depth] })
+		i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == args[n] })
 		if i < 0 {
 			break
 		}
 		node = node.Children[i]
+		command = append(command, args[n])
 	}
-	return slices.Concat(rest[:depth], flags, rest[depth:])
+	return slices.Concat(command, flags, args[n:])
 }
 
 // boolFlags names the flags that take no value, in whatever command.
@@ -138,6 +141,19 @@ func (a *app) account() (string, error) {
 	default:
 		return "", refuse(exitUsage, "--account may stand only once here")
 	}
+}
+
+// only leaves of a list what is about the account of --account, and everything without.
+func only[T any](a *app, list []T, address func(T) string) ([]T, error) {
+	name, err := a.account()
+	if err != nil || name == "" {
+		return list, err
+	}
+	i := slices.IndexFunc(list, func(e T) bool { return canonical(address(e)) == canonical(name) })
+	if i < 0 {
+		return nil, noAccount(name)
+	}
+	return list[i : i+1], nil
 }
 
 // input reads from the person. An interrupt ends it, which a blocked read would not notice.

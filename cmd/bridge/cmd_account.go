@@ -107,6 +107,10 @@ func (c *accountListCmd) Run(a *app) error {
 	if err := a.call("account.list", noArgs{}, &list); err != nil {
 		return err
 	}
+	list, err := only(a, list, func(e accountEntry) string { return e.Address })
+	if err != nil {
+		return err
+	}
 	if c.JSON {
 		return a.printJSON(list)
 	}
@@ -177,7 +181,7 @@ func (s clientSettings) print(a *app) {
 	rows := [][]string{{"user", s.User}, {"password", s.Password}}
 	for i, e := range []*endpoint{s.IMAP, s.IMAPS, s.SMTP, s.SMTPS} {
 		if e == nil {
-			rows = append(rows, []string{services[i].name, "off"})
+			rows = append(rows, []string{services[i].name, "off, or a free port that bridge run picks"})
 			continue
 		}
 		security := "TLS"

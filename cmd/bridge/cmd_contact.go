@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -134,9 +136,14 @@ func (c *joinCmd) outcome(a *app, j account.Join, service bool) error {
 
 // link gives the link of the argument, of a picture, or of stdin.
 func (c *joinCmd) link(a *app) (string, error) {
+	if c.Link == "list" || c.Link == "cancel" {
+		return "", refuse(exitUsage, "this version has no bridge join %s", c.Link)
+	}
 	if c.Link != "-" {
 		if info, err := os.Stat(c.Link); err == nil && info.Mode().IsRegular() {
 			return readQR(c.Link)
+		} else if errors.Is(err, fs.ErrNotExist) && namesPicture(c.Link) {
+			return "", refuse(exitNoInput, "there is no picture %s", clean(c.Link))
 		}
 		return c.Link, nil
 	}

@@ -22,6 +22,9 @@ func (c *statusCmd) Run(a *app) error {
 	} else {
 		err = a.call("status", noArgs{}, &s)
 	}
+	if err == nil {
+		s.Accounts, err = only(a, s.Accounts, func(s account.Status) string { return s.Address })
+	}
 	switch {
 	case err != nil:
 		return err

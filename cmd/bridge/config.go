@@ -64,6 +64,19 @@ func parseConfig(text string) (c config, err error) {
 	if unknown := md.Undecoded(); len(unknown) > 0 {
 		return c, fmt.Errorf("line %d: unknown key %q", lineOf(text, unknown[0]), unknown[0].String())
 	}
+	if c.LogLevel != nil {
+		if _, err := parseLevel(*c.LogLevel); err != nil {
+			return c, fmt.Errorf("line %d: %w", lineOf(text, toml.Key{"log_level"}), err)
+		}
+	}
+	for i, address := range []*string{c.Listen.IMAP, c.Listen.IMAPS, c.Listen.SMTP, c.Listen.SMTPS} {
+		if address == nil || *address == "" {
+			continue
+		}
+		if err := services[i].check(*address); err != nil {
+			return c, fmt.Errorf("line %d: %w", lineOf(text, toml.Key{"listen", services[i].name}), err)
+		}
+	}
 	return c, nil
 }
 
@@ -101,9 +114,16 @@ func setting(flag *string, variable string, file *string, otherwise string) stri
 }
 
 func logger(w io.Writer, level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, refuse(exitUsage, "log level %q: it is debug, info, warn or error", level)
+	l, err := parseLevel(level)
+	if err != nil {
+		return nil, err
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+func parseLevel(level string) (l slog.Level, err error) {
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return l, refuse(exitUsage, "log level %q: it is debug, info, warn or error", level)
+	}
+	return l, nil
 }

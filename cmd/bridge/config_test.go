@@ -21,6 +21,9 @@ func TestParseConfig(t *testing.T) {
 		{"same name in two tables", "[listen]\nimap = ''\n[other]\nimap = ''\n", `line 3: unknown key "other"`},
 		{"unknown after a long value", "log_level = \"\"\"\nimpas = 1\n\"\"\"\nimpas = 1\n", `line 4: unknown key "impas"`},
 		{"wrong type", "[listen]\n\nimap = 1144\n", "line 3"},
+		{"bad level", "# mine\nlog_level = 'loud'\n", "line 2: log level"},
+		{"bad address", "[listen]\nimap = ''\nsmtp = 'nonsense'\n", "line 3: the address"},
+		{"cleartext for others", "[listen]\nimap = '0.0.0.0:1144'\n", "line 2: IMAP on 0.0.0.0:1144"},
 		{"no TOML", "[listen]\nimap\n", "line 2"},
 	}
 	for _, tc := range cases {

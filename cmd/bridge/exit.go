@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,8 @@ var rules = []rule{
 	{knows: is(account.ErrExists), exit: exitUsage},
 	{knows: upstream.IsAuth, exit: exitDenied, lead: "the provider refuses the login: ",
 		hint: "check the password and --login; many providers want an app password for mail programs"},
+	{knows: as[tls.RecordHeaderError], exit: exitProtocol, lead: "the connection to the provider would not be safe: ",
+		hint: "say which it is with --imap-tls or --smtp-tls, tls or starttls"},
 	{knows: upstream.IsCertificate, exit: exitProtocol, lead: "the connection to the provider would not be safe: ",
 		hint: "for a provider with a certificate of its own: --ca FILE"},
 	{knows: upstream.IsUnreachable, exit: exitTemporary, lead: "the provider cannot be reached: ",

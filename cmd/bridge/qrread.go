@@ -8,6 +8,8 @@ import (
 	_ "image/png"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
@@ -20,6 +22,15 @@ const (
 	// camera's picture, take some 200 MB on the way.
 	maxPixels = 20_000_000
 )
+
+// namesPicture says whether a name is one of a picture that readQR can read.
+func namesPicture(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".png", ".jpg", ".jpeg", ".gif":
+		return !strings.Contains(name, "://")
+	}
+	return false
+}
 
 // readQR finds the QR code in a picture.
 func readQR(path string) (string, error) {
