@@ -87,7 +87,7 @@ type answer struct {
 
 var errEnded = errors.New("the Delta Chat engine ended")
 
-// DeltaChat starts an engine, logs it in at the bed and connects it. It ends with the test.
+// DeltaChat starts an engine, logs it in at the bed and waits until it idles. It ends with the test.
 // config holds pairs of key and value, see set_config of the engine.
 func DeltaChat(t testing.TB, bed *Bed, addr, name string, config ...string) *Engine {
 	t.Helper()
@@ -114,7 +114,10 @@ func DeltaChat(t testing.TB, bed *Bed, addr, name string, config ...string) *Eng
 	for pair := range slices.Chunk(config, 2) {
 		e.SetConfig(pair[0], pair[1])
 	}
+	// What lies in INBOX when the engine first looks is old mail to it, and is not fetched.
+	mark := e.Mark()
 	e.rpc("start_io", nil)
+	e.Wait("IDLE in INBOX", mark, func(ev Event) bool { return ev.Kind == "ImapInboxIdle" })
 	return e
 }
 
