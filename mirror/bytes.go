@@ -29,7 +29,29 @@ func (m *Mirror) Find(ctx context.Context, id mailbox.ID, uid mailbox.UID) (row 
 
 // Bytes gives all bytes of a visible message as it is served, and what they are. The caller
 // must not change them.
-func (m *Mirror) Bytes(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, Kind, error) {
+func (m *Mirror) Bytes(ctx context.Context, id mailbox.ID, uid mailbox.UID) (served []byte, kind Kind, err error) {
+	err = steady(func() error {
+		served, kind, err = m.bytes(ctx, id, uid)
+		return err
+	})
+	return served, kind, err
+}
+
+// steady runs a read again that came upon bytes which went away between two snapshots: a message
+// lets go of what was to go up once it is at the provider.
+func steady(read func() error) error {
+	for tries := 0; ; tries++ {
+		err := read()
+		switch {
+		case !errors.Is(err, db.ErrNotFound):
+			return err
+		case tries == maxFollow:
+			return errGone
+		}
+	}
+}
+
+func (m *Mirror) bytes(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, Kind, error) {
 	row, err := m.Find(ctx, id, uid)
 	if err != nil {
 		return nil, "", err
@@ -48,7 +70,15 @@ func (m *Mirror) Bytes(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]b
 // Header gives the header block of a visible message as it is served, with the empty line at
 // its end. That of ordinary mail is kept; where it is not there yet, those of its neighbours
 // are fetched with it.
-func (m *Mirror) Header(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, Kind, error) {
+func (m *Mirror) Header(ctx context.Context, id mailbox.ID, uid mailbox.UID) (header []byte, kind Kind, err error) {
+	err = steady(func() error {
+		header, kind, err = m.header(ctx, id, uid)
+		return err
+	})
+	return header, kind, err
+}
+
+func (m *Mirror) header(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, Kind, error) {
 	row, err := m.Find(ctx, id, uid)
 	if err != nil {
 		return nil, "", err
@@ -68,12 +98,16 @@ func (m *Mirror) Header(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]
 }
 
 // Raw gives the bytes of a visible message as the provider has them, or is to have them.
-func (m *Mirror) Raw(ctx context.Context, id mailbox.ID, uid mailbox.UID) ([]byte, error) {
-	row, err := m.Find(ctx, id, uid)
-	if err != nil {
-		return nil, err
-	}
-	return m.raw(ctx, row)
+func (m *Mirror) Raw(ctx context.Context, id mailbox.ID, uid mailbox.UID) (raw []byte, err error) {
+	err = steady(func() error {
+		row, err := m.Find(ctx, id, uid)
+		if err != nil {
+			return err
+		}
+		raw, err = m.raw(ctx, row)
+		return err
+	})
+	return raw, err
 }
 
 func (m *Mirror) view(ctx context.Context, id int64) (data []byte, err error) {
