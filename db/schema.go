@@ -11,7 +11,7 @@ const applicationID = 0x6d627269
 // Conventions: every table is STRICT; times are Unix seconds, 0 = never; booleans are 0 and
 // 1; addresses are in Autocrypt's canonical form; fingerprints are upper-case hex, empty =
 // none; a column whose comment says "sealed" holds what Tx.seal gives.
-var migrations = []string{schemaCore + schemaMail + schemaKeys + schemaOutbox}
+var migrations = []string{schemaCore + schemaMail + schemaKeys + schemaOutbox, schemaChats}
 
 const schemaCore = `
 CREATE TABLE settings (
