@@ -248,7 +248,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for _, link := range []string{"", "https://example.org/", "OPENPGP4FPR:1234", "https://i.delta.chat/#abc&s=x"} {
 		var bad *account.BadData
-		if _, err := alice.Join(ctx, link, false); !errors.As(err, &bad) {
+		if _, err := alice.Join(ctx, link, account.JoinOptions{}); !errors.As(err, &bad) {
 			t.Errorf("join %q: %v", link, err)
 		}
 	}
@@ -321,7 +321,7 @@ func TestLinkProvesItsHolderAndNotAnAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	join, err := again.Join(ctx, invite.Link, false)
+	join, err := again.Join(ctx, invite.Link, account.JoinOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

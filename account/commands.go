@@ -101,7 +101,7 @@ func (a *Account) Invite(ctx context.Context, _ InviteOptions) (Invite, error) {
 
 // Join begins to follow somebody's invite. replace gives up the key that the address has.
 // A link that is no invite is a *BadData.
-func (a *Account) Join(ctx context.Context, text string, replace bool) (Join, error) {
+func (a *Account) Join(ctx context.Context, text string, o JoinOptions) (Join, error) {
 	link, err := securejoin.ParseLink(text)
 	if err != nil {
 		return Join{}, badData(err, "%v", err)
@@ -115,11 +115,11 @@ func (a *Account) Join(ctx context.Context, text string, replace bool) (Join, er
 		if err != nil {
 			return err
 		}
-		if again && !replace {
+		if again && !o.Replace {
 			j = known // joining twice is once
 			return nil
 		}
-		j, err = a.startJoin(tx, link, replace)
+		j, err = a.startJoin(tx, link, o.Replace)
 		return err
 	})
 	var other *securejoin.OtherKeyError

@@ -44,8 +44,12 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 	if err != nil {
 		return mirror.Ruling{}, false, err
 	}
-	if step.verdict == securejoin.Deliver {
+	switch step.verdict {
+	case securejoin.Deliver:
 		return mirror.Ruling{}, false, nil
+	case securejoin.Show:
+		ruling, err := a.showProven(ctx, m, opened, in)
+		return ruling, true, err
 	}
 	verdict := mirror.Hide
 	if step.verdict == securejoin.Consume {
@@ -60,6 +64,24 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 		},
 		After: a.outbox.kick,
 	}, true, nil
+}
+
+// showProven shows the message that ended a join of a group or channel: it is the first one in it.
+func (a *Account) showProven(ctx context.Context, m *arrival, opened *pgp.Opened, in securejoin.Incoming) (mirror.Ruling, error) {
+	m.proven = true
+	ruling, err := a.ingestOpened(ctx, m, opened, "")
+	if err != nil {
+		return ruling, err
+	}
+	show := ruling.Apply
+	ruling.Apply = func(tx *db.Tx, row int64) error {
+		if err := a.applyHandshake(tx, in); err != nil {
+			return err
+		}
+		return show(tx, row)
+	}
+	ruling.After = a.outbox.kick
+	return ruling, nil
 }
 
 // ownStep reports whether a step is one that this account has sent, as a copy of it that came
@@ -112,7 +134,7 @@ func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, err
 	switch in.Step {
 	case securejoin.RequestPubkey, securejoin.RequestWithAuth:
 		return a.receiveAsInviter(tx, in)
-	case securejoin.Pubkey, securejoin.ContactConfirm:
+	case securejoin.AuthRequired, securejoin.Pubkey, securejoin.ContactConfirm, securejoin.MemberAdded:
 		return a.receiveAsJoiner(tx, in)
 	}
 	return handshakeStep{verdict: securejoin.Deliver}, nil
@@ -128,6 +150,9 @@ func (a *Account) receiveAsInviter(tx *db.Tx, in securejoin.Incoming) (handshake
 		return handshakeStep{verdict: securejoin.Deliver}, nil
 	}
 	if err != nil {
+		return handshakeStep{}, err
+	}
+	if in.Standing, err = a.standing(tx, found, in.Signer); err != nil {
 		return handshakeStep{}, err
 	}
 	invite, out := found.Receive(a.self(), in, a.now())
@@ -240,6 +265,8 @@ func (a *Account) carryOut(tx *db.Tx, effects []securejoin.Effect) error {
 			err = a.bind(tx, e)
 		case securejoin.Send:
 			err = a.sendStep(tx, e)
+		case securejoin.Admit:
+			err = a.admit(tx, e)
 		case securejoin.Note:
 			err = a.leave(tx, handshakeNote(e))
 		}

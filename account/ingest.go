@@ -75,6 +75,8 @@ type arrival struct {
 	mirror.Arrival
 	root  *message.Part
 	outer message.Header
+	// proven: it ended a join of ours, and may take us into a group or channel.
+	proven bool
 }
 
 // received is the time the provider got the message, which is not later than now.
@@ -195,7 +197,7 @@ func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []
 	if ruling, ok, err := a.ingestMachine(ctx, m, opened, inner); ok || err != nil {
 		return ruling, err
 	}
-	return a.ingestOpened(ctx, m, opened)
+	return a.ingestOpened(ctx, m, opened, "")
 }
 
 // openOptions gives our key, and where to find the sender's.
@@ -288,8 +290,9 @@ func (a *Account) markProtected(tx *db.Tx, hs ...message.Header) error {
 	return nil
 }
 
-// ingestOpened shows an ordinary encrypted message.
-func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Opened) (mirror.Ruling, error) {
+// ingestOpened shows an ordinary encrypted message, one of a group, or one of a channel, whose
+// secret opened it if it was not encrypted to our key.
+func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Opened, secret string) (mirror.Ruling, error) {
 	good := opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs
 	signers, err := a.addressesOf(ctx, opened.Signature)
 	if err != nil {
@@ -309,6 +312,12 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 		security.Trust, keywords = "none", nil
 		security.Warnings = append(security.Warnings, "unauthenticated")
 	}
+	chat, err := a.readChat(ctx, m, merged.Inner, opened, secret)
+	if err != nil || chat.hidden {
+		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control, Apply: chat.applyAlone}, err
+	}
+	security.Warnings = append(security.Warnings, chat.warnings...)
+	payload := chat.show(&merged.Header, opened.Payload)
 	shown := &security
 	if good && opened.Signature.Signer == a.key.Fingerprint() && a.own(s.from) {
 		shown, keywords = nil, nil // our own mail
@@ -317,12 +326,12 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 	r := mirror.Ruling{
 		Verdict:   mirror.Deliver,
 		Kind:      mirror.Opened,
-		View:      headers.View(merged, opened.Payload, shown),
+		View:      headers.View(merged, payload, shown),
 		Keywords:  keywords.With(mailbox.Encrypted),
 		MessageID: id,
 	}
 	r.Apply = func(tx *db.Tx, row int64) error {
-		if err := a.markProtected(tx, m.outer, merged.Header); err != nil {
+		if err := errors.Join(a.markProtected(tx, m.outer, merged.Header), chat.applyAlone(tx, row)); err != nil {
 			return err
 		}
 		if shown != nil {

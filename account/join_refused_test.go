@@ -31,7 +31,7 @@ func TestJoinOfNobody(t *testing.T) {
 	if j.State != account.JoinFailed || !strings.Contains(j.Reason, "nobody@"+domain+": 550") {
 		t.Errorf("the join is %s: %q", j.State, j.Reason)
 	}
-	if j, err = bob.Join(ctx, invite.Link, false); err != nil {
+	if j, err = bob.Join(ctx, invite.Link, account.JoinOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if j, err = bob.WaitJoin(ctx, j.ID); err != nil || j.State != account.JoinCompleted {

@@ -32,6 +32,9 @@ func (a *Account) Submit(ctx context.Context, from string, to []string, msg []by
 	if !a.own(l.from) || !a.own(from) {
 		return "", refusePolicy("This account sends only as %s.\nSet that address as From in your mail program.", a.settings.Address)
 	}
+	if addr := l.chatAddr(); addr != "" {
+		return a.submitToChat(ctx, l, addr)
+	}
 	if l.encrypted() {
 		return a.dispatch(ctx, l, []wireCopy{{to: canonicalAll(to), wire: headers.Submit(l.msg, headers.SubmitOptions{})}}, false)
 	}

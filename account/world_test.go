@@ -221,7 +221,7 @@ func (w *world) shake(a, b *person) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	join, err := b.Join(ctx, invite.Link, false)
+	join, err := b.Join(ctx, invite.Link, account.JoinOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func ComposePost(p Post, me Self, env Env) (Mail, error) {
 	}
 	f := protected(named(me.Name, me.Addr), me, env, env.Autocrypt, chatVersion)
 	f.add("Date", message.FormatDate(env.Now.UTC()))
-	f.add("To", p.toField())
+	f.add("To", p.ToField())
 	f.all(p.Lists)
 	subject := p.Subject
 	if env.InReplyTo != "" {
@@ -36,7 +36,8 @@ func ComposePost(p Post, me Self, env Env) (Mail, error) {
 	return f.text(outer(me, env, chatVersion), p.Text), nil
 }
 
-func (p Post) toField() string {
+// ToField is the value of To inside.
+func (p Post) ToField() string {
 	var to []string
 	for _, m := range p.To {
 		to = append(to, named(m.Name, m.Addr))

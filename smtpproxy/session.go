@@ -222,9 +222,15 @@ func isWord(r rune) bool {
 	return r >= 0x80 || r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
-// control reports whether an address is one of the bridge itself. Those are never
-// anybody's, and mail for them must not leave (RFC 6761, section 6.4).
+// chatDomain is where groups have their local addresses. The Submitter knows which there are.
+const chatDomain = "groups.mailbridge.invalid"
+
+// control reports whether an address is one of the bridge itself, and not a group's. Those are
+// never anybody's, and mail for them must not leave (RFC 6761, section 6.4).
 func control(addr string) bool {
 	domain := strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:])
+	if domain == chatDomain {
+		return false
+	}
 	return domain == "mailbridge.invalid" || strings.HasSuffix(domain, ".mailbridge.invalid")
 }

@@ -270,7 +270,7 @@ func (b *bridge) join(ctx context.Context, args joinArgs) (account.Join, error) 
 	if err != nil {
 		return account.Join{}, err
 	}
-	return e.Join(ctx, args.Link, args.Replace)
+	return e.Join(ctx, args.Link, account.JoinOptions{Replace: args.Replace})
 }
 
 func (b *bridge) joinWait(ctx context.Context, args joinWaitArgs) (account.Join, error) {

@@ -25,7 +25,7 @@ type engine interface {
 
 	State(ctx context.Context) account.Status
 	Invite(ctx context.Context, o account.InviteOptions) (account.Invite, error)
-	Join(ctx context.Context, link string, replace bool) (account.Join, error)
+	Join(ctx context.Context, link string, o account.JoinOptions) (account.Join, error)
 	WaitJoin(ctx context.Context, id string) (account.Join, error)
 	Contacts(ctx context.Context) ([]account.Contact, error)
 	Contact(ctx context.Context, address string) (account.Contact, error)
