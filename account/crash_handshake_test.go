@@ -20,7 +20,7 @@ func (w *world) begin(alice, bob *person) account.Join {
 	if err != nil {
 		w.Fatal(err)
 	}
-	join, err := bob.Join(context.Background(), invite.Link, false)
+	join, err := bob.Join(context.Background(), invite.Link, account.JoinOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestJoinOfNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := bob.Join(ctx, strings.Replace(invite.Link, "a=alice", "a=nobody", 1), false)
+	j, err := bob.Join(ctx, strings.Replace(invite.Link, "a=alice", "a=nobody", 1), account.JoinOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
