@@ -186,6 +186,24 @@ func (j Join) checkInviter(me Self, in Incoming) error {
 	return nil
 }
 
+// checkSealed is what a step of the inviter must pass that is encrypted to our
+// key: it is signed by the key of the link, and names ours by gossip.
+func (j Join) checkSealed(me Self, in Incoming) (Outcome, bool) {
+	switch {
+	case j.opened(in):
+		return refuse(Hide, ErrPlain), false
+	case in.Proof != nil || in.Signer != j.Link.Fingerprint:
+		return refuse(Deliver, ErrSigner), false
+	}
+	if err := j.checkInviter(me, in); err != nil {
+		return refuse(Hide, err), false
+	}
+	if in.Gossip[me.Addr] != me.Fingerprint {
+		return refuse(Hide, ErrGossip), false
+	}
+	return Outcome{}, true
+}
+
 // pubkey is the inviter's key, encrypted with the secret of the link and
 // signed by the key whose fingerprint is in it. Its Secure-Join-Auth may be
 // missing; a wrong one is refused.
@@ -246,17 +264,8 @@ func (j Join) proven(in Incoming, how string, now time.Time) (Join, Outcome) {
 // confirmed is the end: it counts only if signed by the key of the invite
 // that was joined, and only while the join waits for it.
 func (j Join) confirmed(me Self, in Incoming, now time.Time) (Join, Outcome) {
-	switch {
-	case j.opened(in):
-		return j, refuse(Hide, ErrPlain)
-	case in.Proof != nil || in.Signer != j.Link.Fingerprint:
-		return j, refuse(Deliver, ErrSigner)
-	}
-	if err := j.checkInviter(me, in); err != nil {
-		return j, refuse(Hide, err)
-	}
-	if in.Gossip[me.Addr] != me.Fingerprint {
-		return j, refuse(Hide, ErrGossip)
+	if refused, ok := j.checkSealed(me, in); !ok {
+		return j, refused
 	}
 	switch j.State {
 	case Completed:

@@ -84,17 +84,8 @@ func (i Invite) request(me Self, in Incoming, now time.Time) (Invite, Outcome) {
 // key, which only the inviter of our request was told, and signed by the key
 // whose fingerprint is in the link. A join that began with v3 takes it too.
 func (j Join) authRequired(me Self, in Incoming, now time.Time) (Join, Outcome) {
-	switch {
-	case j.opened(in):
-		return j, refuse(Hide, ErrPlain)
-	case in.Proof != nil || in.Signer != j.Link.Fingerprint:
-		return j, refuse(Deliver, ErrSigner)
-	}
-	if err := j.checkInviter(me, in); err != nil {
-		return j, refuse(Hide, err)
-	}
-	if in.Gossip[me.Addr] != me.Fingerprint {
-		return j, refuse(Hide, ErrGossip)
+	if refused, ok := j.checkSealed(me, in); !ok {
+		return j, refused
 	}
 	return j.takeKey(in, HowLegacy, now)
 }
