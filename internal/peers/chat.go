@@ -26,6 +26,7 @@ type Message struct {
 	Subject     string  `json:"subject"`
 	ShowPadlock bool    `json:"showPadlock"`
 	IsInfo      bool    `json:"isInfo"`
+	System      string  `json:"systemMessageType"` // "MemberAddedToGroup" for example
 	HasHTML     bool    `json:"hasHtml"`
 	ViewType    string  `json:"viewType"`
 	File        string  `json:"file"`
@@ -45,7 +46,6 @@ type Message struct {
 type Chat struct {
 	ID               int    `json:"id"`
 	Name             string `json:"name"`
-	ChatType         string `json:"chatType"`
 	IsEncrypted      bool   `json:"isEncrypted"`
 	IsContactRequest bool   `json:"isContactRequest"`
 }
@@ -56,6 +56,13 @@ func (e *Engine) SetConfig(key, value string) {
 	e.rpc("set_config", nil, key, value)
 }
 
+// Config gives a configuration value.
+func (e *Engine) Config(key string) (value string) {
+	e.t.Helper()
+	e.rpc("get_config", &value, key)
+	return value
+}
+
 // Invite gives a link for a contact.
 func (e *Engine) Invite() string {
 	e.t.Helper()
@@ -64,19 +71,15 @@ func (e *Engine) Invite() string {
 	return link
 }
 
-// GroupInvite gives a link for a group.
-func (e *Engine) GroupInvite(chat int) string {
-	e.t.Helper()
-	var link string
-	e.rpc("get_chat_securejoin_qr_code", &link, chat)
-	return link
-}
-
-// Fingerprint gives the own key's fingerprint, which an invite link begins with.
+// Fingerprint gives the own key's fingerprint, which an invite link begins with. It is asked for
+// once: each link makes a token, of which the engine tells its other devices.
 func (e *Engine) Fingerprint() string {
 	e.t.Helper()
-	_, fragment, _ := strings.Cut(e.Invite(), "#")
-	return strings.ToUpper(regexp.MustCompile(`^[0-9A-Fa-f]+`).FindString(fragment))
+	if e.own == "" {
+		_, fragment, _ := strings.Cut(e.Invite(), "#")
+		e.own = strings.ToUpper(regexp.MustCompile(`^[0-9A-Fa-f]+`).FindString(fragment))
+	}
+	return e.own
 }
 
 // Join starts the joiner's side and gives the chat. WaitJoined waits for its end.
@@ -134,8 +137,13 @@ func (e *Engine) ContactFingerprint(addr string) string {
 	if !ok {
 		return ""
 	}
+	return e.fingerprintOf(contact.ID)
+}
+
+func (e *Engine) fingerprintOf(contact int) string {
+	e.t.Helper()
 	var info string
-	e.rpc("get_contact_encryption_info", &info, contact.ID)
+	e.rpc("get_contact_encryption_info", &info, contact)
 	own := e.Fingerprint()
 	for _, match := range fingerprint.FindAllString(info, -1) {
 		if f := strings.ToUpper(strings.Join(strings.Fields(match), "")); f != own {
@@ -148,11 +156,7 @@ func (e *Engine) ContactFingerprint(addr string) string {
 // ChatWith opens the chat with a contact.
 func (e *Engine) ChatWith(addr string) (chat int) {
 	e.t.Helper()
-	contact, ok := e.Contact(addr)
-	if !ok {
-		e.t.Fatalf("%s has no contact %s", e.Name, addr)
-	}
-	e.rpc("create_chat_by_contact_id", &chat, contact.ID)
+	e.rpc("create_chat_by_contact_id", &chat, e.contactID(addr))
 	return chat
 }
 
@@ -161,13 +165,6 @@ func (e *Engine) AddContact(addr, name string) (contact int) {
 	e.t.Helper()
 	e.rpc("create_contact", &contact, addr, name)
 	return contact
-}
-
-// CreateGroup makes an encrypted group.
-func (e *Engine) CreateGroup(name string) (chat int) {
-	e.t.Helper()
-	e.rpc("create_group_chat", &chat, name, false)
-	return chat
 }
 
 // Chats lists the chats, the latest first.
@@ -265,8 +262,19 @@ func (e *Engine) Messages(chat int) []Message {
 // other: the engine also shows messages of its own.
 func (e *Engine) WaitMessage(text string) Message {
 	e.t.Helper()
+	return e.waitMessage("received message", text, func(m Message) bool { return m.Sender.ID != self })
+}
+
+// WaitCopy waits for a message with this text that another device of the same user has sent.
+func (e *Engine) WaitCopy(text string) Message {
+	e.t.Helper()
+	return e.waitMessage("message of an own device", text, func(m Message) bool { return m.Sender.ID == self })
+}
+
+func (e *Engine) waitMessage(what, text string, match func(Message) bool) Message {
+	e.t.Helper()
 	var found Message
-	e.Wait("message with the text "+text, 0, func(ev Event) bool {
+	e.Wait(what+" with the text "+text, 0, func(ev Event) bool {
 		if ev.MsgID == 0 || ev.Kind != "IncomingMsg" && ev.Kind != "MsgsChanged" {
 			return false
 		}
@@ -274,7 +282,7 @@ func (e *Engine) WaitMessage(text string) Message {
 		if err := e.Call("get_message", &found, e.account, ev.MsgID); err != nil {
 			return false
 		}
-		return strings.Contains(found.Text, text) && found.Sender.ID != self
+		return strings.Contains(found.Text, text) && match(found)
 	})
 	return found
 }

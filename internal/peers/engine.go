@@ -18,12 +18,17 @@ import (
 	"time"
 )
 
-// EngineVersion is the Delta Chat engine that the tests run against; install.sh names it too.
-const EngineVersion = "2.62.0"
+// The Delta Chat engines that the tests run against; install.sh names them too. Links of the
+// old ones are without v=3, and they answer one with it in the legacy way.
+const (
+	EngineVersion = "2.62.0"
+	OldEngine     = "2.33.0"
+	OldestEngine  = "1.160.0"
+)
 
 // enginePath finds the engine where install.sh puts it: below the module's root, or in the
 // directory that MAILBRIDGE_PEERS names.
-func enginePath() (string, error) {
+func enginePath(version string) (string, error) {
 	dir := os.Getenv("MAILBRIDGE_PEERS")
 	if dir == "" {
 		root, err := os.Getwd()
@@ -35,7 +40,7 @@ func enginePath() (string, error) {
 		}
 		dir = filepath.Join(root, ".peers")
 	}
-	path := filepath.Join(dir, "deltachat-"+EngineVersion, "deltachat-rpc-server")
+	path := filepath.Join(dir, "deltachat-"+version, "deltachat-rpc-server")
 	if !exists(path) {
 		return "", fmt.Errorf("no Delta Chat engine at %s; make install-peers installs it", path)
 	}
@@ -60,7 +65,9 @@ type Event struct {
 // Engine is one Delta Chat engine with one account: a device of one user. Its methods fail
 // the test when the engine refuses or does not answer in time.
 type Engine struct {
-	Addr, Name string
+	Addr, Name, Version string
+
+	own string // fingerprint of the own key, once asked for
 
 	t       testing.TB
 	account int
@@ -91,11 +98,25 @@ var errEnded = errors.New("the Delta Chat engine ended")
 // config holds pairs of key and value, see set_config of the engine.
 func DeltaChat(t testing.TB, bed *Bed, addr, name string, config ...string) *Engine {
 	t.Helper()
-	path, err := enginePath()
+	return OldDeltaChat(t, EngineVersion, bed, addr, name, config...)
+}
+
+// OldDeltaChat is DeltaChat with an engine of another version.
+func OldDeltaChat(t testing.TB, version string, bed *Bed, addr, name string, config ...string) *Engine {
+	t.Helper()
+	e := newEngine(t, version, addr, name)
+	e.logIn(bed, config)
+	return e
+}
+
+// newEngine starts an engine with an empty account.
+func newEngine(t testing.TB, version, addr, name string) *Engine {
+	t.Helper()
+	path, err := enginePath(version)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Engine{Addr: addr, Name: name, t: t, waiting: make(map[int]chan answer), news: make(chan struct{})}
+	e := &Engine{Addr: addr, Name: name, Version: version, t: t, waiting: make(map[int]chan answer), news: make(chan struct{})}
 	if err := e.start(path, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
@@ -103,9 +124,15 @@ func DeltaChat(t testing.TB, bed *Bed, addr, name string, config ...string) *Eng
 	if err := e.Call("add_account", &e.account); err != nil {
 		t.Fatal(err)
 	}
-	e.SetConfig("displayname", name)
+	return e
+}
+
+// logIn tells the engine its provider, and waits until it idles there.
+func (e *Engine) logIn(bed *Bed, config []string) {
+	e.t.Helper()
+	e.SetConfig("displayname", e.Name)
 	e.rpc("add_or_update_transport", nil, map[string]any{
-		"addr": addr, "password": Password,
+		"addr": e.Addr, "password": Password,
 		"imapServer": "127.0.0.1", "imapPort": bed.IMAP, "imapSecurity": "starttls",
 		"smtpServer": "127.0.0.1", "smtpPort": bed.Submission, "smtpSecurity": "starttls",
 		// The engine has its own list of authorities and no way to add one.
@@ -118,7 +145,6 @@ func DeltaChat(t testing.TB, bed *Bed, addr, name string, config ...string) *Eng
 	mark := e.Mark()
 	e.rpc("start_io", nil)
 	e.Wait("IDLE in INBOX", mark, func(ev Event) bool { return ev.Kind == "ImapInboxIdle" })
-	return e
 }
 
 func (e *Engine) start(path, dir string) error {
@@ -186,20 +212,37 @@ func (e *Engine) read(stdout io.Reader) {
 // poll collects events until the engine ends.
 func (e *Engine) poll() {
 	for {
-		var batch []struct {
-			Event Event `json:"event"`
-		}
-		if err := e.call(context.Background(), "get_next_event_batch", &batch); err != nil {
+		batch, err := e.nextEvents()
+		if err != nil {
 			return
 		}
 		e.mu.Lock()
-		for _, item := range batch {
-			e.events = append(e.events, item.Event)
-		}
+		e.events = append(e.events, batch...)
 		close(e.news)
 		e.news = make(chan struct{})
 		e.mu.Unlock()
 	}
+}
+
+// nextEvents waits for events; the old engines give one at a time.
+func (e *Engine) nextEvents() ([]Event, error) {
+	type item struct {
+		Event Event `json:"event"`
+	}
+	if e.Version != EngineVersion {
+		var one item
+		err := e.call(context.Background(), "get_next_event", &one)
+		return []Event{one.Event}, err
+	}
+	var batch []item
+	if err := e.call(context.Background(), "get_next_event_batch", &batch); err != nil {
+		return nil, err
+	}
+	events := make([]Event, len(batch))
+	for i, item := range batch {
+		events[i] = item.Event
+	}
+	return events, nil
 }
 
 // Call makes one JSON-RPC call with exactly these parameters.
@@ -287,6 +330,27 @@ func (e *Engine) Wait(what string, mark Mark, match func(Event) bool) Event {
 		case <-news:
 		case <-timeout.C:
 			e.t.Fatalf("%s: no %s within %v", e.Name, what, patience)
+		}
+	}
+}
+
+// Until looks again after each event whether cond holds, and fails the test if it never does.
+func (e *Engine) Until(what string, cond func() bool) {
+	e.t.Helper()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for {
+		e.mu.Lock()
+		news := e.news
+		e.mu.Unlock()
+		if cond() {
+			return
+		}
+		select {
+		case <-news:
+		case <-time.After(time.Second): // not every change has an event in the old engines
+		case <-timeout.C:
+			e.t.Fatalf("%s: not within %v: %s", e.Name, patience, what)
 		}
 	}
 }

@@ -1,15 +1,19 @@
 #!/bin/bash
 # Install the real peers that the tests run against: Dovecot, Postfix, mbsync, msmtp, curl and
-# Python from Debian's packages, the Delta Chat engine from npm. As root on Debian 12; nothing
+# Python from Debian's packages, three Delta Chat engines from npm. As root on Debian 12; nothing
 # is started. Safe to run again; says nothing where all is there.
 #
-#   install.sh DIRECTORY     the engine goes to DIRECTORY/deltachat-VERSION/
+#   install.sh DIRECTORY     each engine goes to DIRECTORY/deltachat-VERSION/
 set -eu -o pipefail
 
 ENGINE=@deltachat/stdio-rpc-server-linux-x64
-VERSION=2.62.0
-# npm's own checksum of the package; another file under this version is refused.
-INTEGRITY=sha512-ewuZJQlaIuSQrosOeQCISCdVYioyNPEx6daJWH3f7yJqTBiKkwLO+/YE7i3p2VQ8yw8uw542Kw50NWk24aZWTw==
+# The present engine, an older one whose links carry no v=3, and one from before version 2. With
+# npm's own checksum of each package; another file under its version is refused.
+ENGINES="
+2.62.0 sha512-ewuZJQlaIuSQrosOeQCISCdVYioyNPEx6daJWH3f7yJqTBiKkwLO+/YE7i3p2VQ8yw8uw542Kw50NWk24aZWTw==
+2.33.0 sha512-6btNwX8G7/m7mpr6DGO7CyYOYmSe9UMY0yFEYeZCtPK32GWQcn4f32WOWlx7eovQ39LUkCBgDSXQFzKmexq+dA==
+1.160.0 sha512-GLgB3Zesu19lGlJUV1uELTWhjx1EWOOnRe2C43qlH1CtzGMsPTc4vJh9zsoDdFak8lPauEDzCrFzXYJsc1Jkig==
+"
 PACKAGES="dovecot-imapd dovecot-lmtpd postfix openssl ca-certificates procps python3 isync msmtp curl"
 
 dir=${1:?usage: install.sh DIRECTORY}
@@ -18,9 +22,16 @@ dir=$(cd "$dir" && pwd)
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
+have_engines() {
+  local version integrity
+  while read -r version integrity; do
+    [ -z "$version" ] || [ -x "$dir/deltachat-$version/deltachat-rpc-server" ] || return 1
+  done <<<"$ENGINES"
+}
+
 install_packages() {
   local want=$PACKAGES missing= p policy=/usr/sbin/policy-rc.d made=
-  [ -x "$dir/deltachat-$VERSION/deltachat-rpc-server" ] || command -v npm >/dev/null || want="$want nodejs npm"
+  have_engines || command -v npm >/dev/null || want="$want nodejs npm"
   for p in $want; do
     dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
   done
@@ -44,25 +55,32 @@ install_packages() {
 }
 
 install_engine() {
-  local to="$dir/deltachat-$VERSION" tmp
+  local version=$1 integrity=$2 to="$dir/deltachat-$1" tmp sum
   [ -x "$to/deltachat-rpc-server" ] && return 0
-  echo "fetching $ENGINE@$VERSION"
+  echo "fetching $ENGINE@$version"
   tmp=$(mktemp -d)
-  (cd "$tmp" && npm pack --loglevel=error "$ENGINE@$VERSION" >/dev/null) || { rm -rf "$tmp"; fail "npm cannot fetch $ENGINE@$VERSION"; }
-  local sum
+  (cd "$tmp" && npm pack --loglevel=error "$ENGINE@$version" >/dev/null) || { rm -rf "$tmp"; fail "npm cannot fetch $ENGINE@$version"; }
   sum="sha512-$(openssl dgst -sha512 -binary "$tmp"/*.tgz | openssl base64 -A)"
-  [ "$sum" = "$INTEGRITY" ] || { rm -rf "$tmp"; fail "the engine's checksum is $sum, not $INTEGRITY"; }
+  [ "$sum" = "$integrity" ] || { rm -rf "$tmp"; fail "the checksum of engine $version is $sum, not $integrity"; }
   tar xzf "$tmp"/*.tgz -C "$tmp"
   chmod 755 "$tmp/package/deltachat-rpc-server"
-  "$tmp/package/deltachat-rpc-server" --version >/dev/null 2>&1 || { rm -rf "$tmp"; fail "the engine does not start on this machine"; }
+  "$tmp/package/deltachat-rpc-server" --version >/dev/null 2>&1 || { rm -rf "$tmp"; fail "engine $version does not start on this machine"; }
   # Several runs may install at once: the last step is one rename.
   mkdir -p "$to"
   mv "$tmp/package/deltachat-rpc-server" "$to/.new.$$" && mv "$to/.new.$$" "$to/deltachat-rpc-server"
   rm -rf "$tmp"
 }
 
+install_engines() {
+  local version integrity
+  while read -r version integrity; do
+    # Not npm's input: it would eat the list.
+    [ -z "$version" ] || install_engine "$version" "$integrity" </dev/null
+  done <<<"$ENGINES"
+}
+
 # Two runs at once (tests of several packages) wait for each other.
 exec 9>"$dir/lock"
 flock 9
 install_packages
-install_engine
+install_engines
