@@ -1,6 +1,7 @@
 package db
 
 import (
+	"database/sql"
 	"time"
 
 	"mailbridge/securejoin"
@@ -28,10 +29,8 @@ func (tx *Tx) AddInvite(i securejoin.Invite) (int64, error) {
 const selectInvite = `SELECT id, kind, grp, auth, number, created, expires, once, shared, ask, revoked, noted_at
 	FROM invite `
 
-// newestFirst puts live invites before tombstones, each newest first: the order in which
-// their secrets are tried.
-const newestFirst = `ORDER BY revoked > 0 OR (expires > 0 AND expires <= ?1)
-	OR (once AND EXISTS (SELECT 1 FROM invite_use u WHERE u.invite_id = invite.id)), created DESC, id DESC`
+// newestFirst puts live invites before tombstones, each newest first.
+const newestFirst = `ORDER BY ` + ended + `, created DESC, id DESC`
 
 func (tx *Tx) scanInvite(scan func(...any) error) (securejoin.Invite, error) {
 	var i securejoin.Invite
@@ -129,22 +128,35 @@ type InviteSecret struct {
 	Auth string
 }
 
-// InviteSecrets gives the AUTH of every invite in the order of Invites, and nothing else of
-// them: there may be thousands.
+// ended tells tombstones from live invites.
+const ended = `(revoked > 0 OR (expires > 0 AND expires <= ?1)
+	OR (once AND EXISTS (SELECT 1 FROM invite_use u WHERE u.invite_id = invite.id)))`
+
+// InviteSecrets gives the AUTH of every invite and nothing else of them, the live ones first, each
+// as they were made last. There may be thousands, and every symmetric message asks for them: no
+// sorting, and nothing made anew for each row but its secret.
 func (tx *Tx) InviteSecrets(now time.Time) ([]InviteSecret, error) {
 	var secrets []InviteSecret
-	err := tx.query(func(scan func(...any) error) error {
-		var s InviteSecret
-		var auth []byte
-		if err := scan(&s.ID, &auth); err != nil {
+	var id any // a driver's value is handed over as it is, and sealed without a copy
+	var sealed sql.RawBytes
+	into := []any{&id, &sealed}
+	seals := tx.unsealer("invite", "auth")
+	add := func(scan func(...any) error) error {
+		if err := scan(into...); err != nil {
 			return err
 		}
-		auth, err := tx.open("invite", s.ID, "auth", auth)
+		s := InviteSecret{ID: id.(int64)}
+		auth, err := seals.open(s.ID, sealed)
 		s.Auth = string(auth)
 		secrets = append(secrets, s)
 		return err
-	}, `SELECT id, auth FROM invite `+newestFirst, unix(now))
-	return secrets, err
+	}
+	for _, which := range []string{`NOT ` + ended, ended} {
+		if err := tx.query(add, `SELECT id, auth FROM invite WHERE `+which+` ORDER BY id DESC`, unix(now)); err != nil {
+			return nil, err
+		}
+	}
+	return secrets, nil
 }
 
 // PutInvite stores what a handshake changed: uses, answers and the last note. What the user

@@ -92,11 +92,14 @@ func TestInviteOrder(t *testing.T) {
 		if want := []int64{young.ID, old.ID, revoked.ID, expired.ID, used.ID}; !reflect.DeepEqual(got, want) {
 			t.Errorf("order %v, want %v", got, want)
 		}
+		// The secrets come without being sorted by what the user sees: the last one made first.
 		secrets, err := tx.InviteSecrets(day(6))
-		for n, s := range secrets {
-			if s.ID != all[n].ID || s.Auth != all[n].Auth {
-				t.Errorf("secret %d is of invite %d", n, s.ID)
-			}
+		var want []InviteSecret
+		for _, i := range []securejoin.Invite{young, old, used, revoked, expired} {
+			want = append(want, InviteSecret{i.ID, i.Auth})
+		}
+		if !reflect.DeepEqual(secrets, want) {
+			t.Errorf("secrets %v, want %v", secrets, want)
 		}
 		return err
 	})

@@ -41,7 +41,7 @@ func EncryptSymmetric(payload []byte, secret string, o SymmetricOptions) ([]byte
 	return finishMessage(out.Bytes(), content, sessionKey, true)
 }
 
-// maxSecrets bounds the trial loop: at 4 µs each this is 80 ms.
+// maxSecrets bounds the trial loop: at 1.5 µs each this is 30 ms, at 5 µs in a form that nobody writes 100.
 const maxSecrets = 20000
 
 // OpenSymmetric opens a message in the form that EncryptSymmetric writes with
@@ -63,7 +63,11 @@ func OpenSymmetric(ciphertext []byte, secrets []string, o OpenOptions) (*Opened,
 	if err != nil {
 		return nil, err
 	}
+	sieve := newTrial(m.esks[0].body)
 	for i, secret := range secrets {
+		if sieve != nil && !sieve.fits(secret) {
+			continue
+		}
 		sessionKey, _, err := skesk.Decrypt([]byte(secret))
 		if err != nil {
 			continue // the version 6 packet is authenticated: nothing else fits
