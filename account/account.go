@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailbridge/autocrypt"
@@ -82,8 +83,7 @@ type Account struct {
 	mirror        *mirror.Mirror
 	settings      Settings
 	upstream      upstream.Config
-	key           *pgp.Key
-	autocrypt     string // value of our own Autocrypt field
+	identity      atomic.Pointer[identity]
 	localPassword string
 	tagKey        []byte
 	trials        trials
@@ -233,18 +233,15 @@ func (a *Account) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.key, err = pgp.ParseKey(secret); err != nil {
+	key, err := pgp.ParseKey(secret)
+	if err != nil {
 		return err
 	}
+	a.identity.Store(newIdentity(a.settings, key, nil))
 	if a.upstream, err = a.settings.upstream(a.providerPassword); err != nil {
 		return err
 	}
 	a.upstream.Log = a.log
-	a.autocrypt = autocrypt.Header{
-		Addr:          a.settings.Address,
-		PreferEncrypt: autocrypt.ParsePrefer(a.settings.PreferEncrypt),
-		Cert:          a.key.Cert(),
-	}.Value()
 	a.outbox = newOutbox(a)
 	a.mirror, err = mirror.New(ctx, a.db, a.upstream, ingester{a}, mirror.Options{
 		Log:          a.log,

@@ -135,7 +135,7 @@ func (a *Account) seal(msg []byte, messageID string, signer *pgp.Key) ([]byte, e
 	}
 	outer, payload := headers.Seal(msg, a.settings.Address, messageID, a.now(), a.sealTag(msg))
 	sealed, err := pgp.Encrypt(payload, pgp.EncryptOptions{
-		Signer: signer, To: []*pgp.Cert{a.key.Cert()}, Now: a.now(), Compress: true,
+		Signer: signer, To: []*pgp.Cert{a.key().Cert()}, Now: a.now(), Compress: true,
 	})
 	if err != nil {
 		return nil, err

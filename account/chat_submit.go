@@ -56,14 +56,15 @@ func (a *Account) submitToChat(ctx context.Context, l letter, addr string) (stri
 // chatCopies makes the mail of a letter into a group or channel: addressed as the post says,
 // and not as the client did, so that nobody who left comes back by a reply to all.
 func (a *Account) chatCopies(l letter, p securejoin.Post, to []string, certs []*pgp.Cert, gossip []string) ([]wireCopy, error) {
+	me := a.me()
 	outer, payload, err := headers.Protect(readdressed(l, p), headers.ProtectOptions{
-		Policy: headers.Hidden, OuterDate: outerDate(a.now()), Autocrypt: a.autocrypt, Gossip: gossip,
+		Policy: headers.Hidden, OuterDate: outerDate(a.now()), Autocrypt: me.autocrypt, Gossip: gossip,
 		Extra: []message.Field{message.NewField(securejoin.FieldChat, "1.0")},
 	})
 	if err != nil {
 		return nil, err
 	}
-	ciphertext, err := a.encryptPost(payload, p, certs)
+	ciphertext, err := a.encryptPost(me, payload, p, certs)
 	if err != nil {
 		return nil, err
 	}

@@ -331,7 +331,7 @@ func timeOrNil(t time.Time) *time.Time {
 
 // OwnKey gives the account's public key.
 func (a *Account) OwnKey(context.Context) (OwnKey, error) {
-	return OwnKey{Address: a.settings.Address, Fingerprint: a.key.Fingerprint(), Armored: a.key.Cert().Armor()}, nil
+	return OwnKey{Address: a.settings.Address, Fingerprint: a.key().Fingerprint(), Armored: a.key().Cert().Armor()}, nil
 }
 
 // Check says for each recipient what would happen to a new message for it alone.

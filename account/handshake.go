@@ -17,7 +17,7 @@ import (
 
 // self is this account as package securejoin wants it.
 func (a *Account) self() securejoin.Self {
-	return securejoin.Self{Addr: a.settings.Address, Name: a.settings.Name, Fingerprint: a.key.Fingerprint()}
+	return securejoin.Self{Addr: a.settings.Address, Name: a.settings.Name, Fingerprint: a.key().Fingerprint()}
 }
 
 // maxHandshake is larger than any step of a handshake, of which a key and an avatar are the
@@ -90,7 +90,7 @@ func (a *Account) ownStep(ctx context.Context, in securejoin.Incoming) (bool, er
 	switch {
 	case !a.own(in.InnerFrom):
 		return false, nil
-	case in.Signer == a.key.Fingerprint():
+	case in.Signer == a.key().Fingerprint():
 		return true, nil
 	case in.Proof == nil || in.Signer != "":
 		return false, nil
@@ -280,7 +280,7 @@ func (a *Account) carryOut(tx *db.Tx, effects []securejoin.Effect) error {
 // sendStep composes a handshake message and puts it into the outbox.
 func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
 	now := a.now()
-	env := securejoin.Env{Now: now, OuterDate: outerDate(now), MessageID: newMessageID(), Autocrypt: a.autocrypt}
+	env := securejoin.Env{Now: now, OuterDate: outerDate(now), MessageID: newMessageID(), Autocrypt: a.me().autocrypt}
 	var cert *pgp.Cert
 	if s.Secret == "" {
 		var err error
@@ -316,12 +316,12 @@ func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
 func (a *Account) encryptStep(s securejoin.Send, inner []byte, cert *pgp.Cert, now time.Time) ([]byte, error) {
 	var signer *pgp.Key
 	if s.Signed {
-		signer = a.key
+		signer = a.key()
 	}
 	if s.Secret != "" {
 		return pgp.EncryptSymmetric(inner, s.Secret, pgp.SymmetricOptions{Signer: signer, Now: now})
 	}
-	return pgp.Encrypt(inner, pgp.EncryptOptions{Signer: signer, To: []*pgp.Cert{a.key.Cert(), cert}, Now: now})
+	return pgp.Encrypt(inner, pgp.EncryptOptions{Signer: signer, To: []*pgp.Cert{a.key().Cert(), cert}, Now: now})
 }
 
 // handshakeNote words what a handshake has to tell.

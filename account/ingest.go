@@ -203,7 +203,7 @@ func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []
 // openOptions gives our key, and where to find the sender's.
 func (a *Account) openOptions(ctx context.Context, m *arrival) pgp.OpenOptions {
 	return pgp.OpenOptions{
-		Keys: []*pgp.Key{a.key},
+		Keys: a.me().keys(),
 		Certs: func(payload []byte, issuers []pgp.Fingerprint) []*pgp.Cert {
 			inner, _ := message.ParseHeader(payload)
 			return a.signers(ctx, issuers, slices.Concat(inner.Values("Autocrypt"), m.outer.Values("Autocrypt")))
@@ -272,7 +272,7 @@ func (a *Account) ingestSealed(msg []byte, tag string, opened *pgp.Opened) mirro
 	if ids := message.ParseMessageIDs(h.Get("Message-ID")); len(ids) == 1 {
 		r.MessageID = ids[0]
 	}
-	if opened.Signature.Signer == a.key.Fingerprint() { // sent, and no draft: those are not signed
+	if a.me().has(opened.Signature.Signer) { // sent, and no draft: those are not signed
 		r.Apply = func(tx *db.Tx, _ int64) error { return a.markProtected(tx, h) }
 	}
 	return r
@@ -319,7 +319,7 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 	security.Warnings = append(security.Warnings, chat.warnings...)
 	payload := chat.show(&merged.Header, opened.Payload)
 	shown := &security
-	if good && opened.Signature.Signer == a.key.Fingerprint() && a.own(s.from) {
+	if good && a.me().has(opened.Signature.Signer) && a.own(s.from) {
 		shown, keywords = nil, nil // our own mail
 	}
 	id := soleMessageID(&merged, m)
@@ -446,7 +446,7 @@ func (a *Account) proofs(ctx context.Context) ([]securejoin.Proof, error) {
 		list = append(list, joins...)
 		secrets, err := tx.InviteSecrets(a.now())
 		for _, s := range secrets {
-			list = append(list, securejoin.Proof{Fingerprint: a.key.Fingerprint(), Auth: s.Auth})
+			list = append(list, securejoin.Proof{Fingerprint: a.key().Fingerprint(), Auth: s.Auth})
 		}
 		return err
 	})

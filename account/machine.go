@@ -21,7 +21,7 @@ func (a *Account) ingestMachine(ctx context.Context, m *arrival, opened *pgp.Ope
 	}
 	switch params["report-type"] {
 	case "multi-device-sync":
-		own := opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key.Fingerprint() && opened.IntendedForUs
+		own := opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key().Fingerprint() && opened.IntendedForUs
 		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, own, nil
 	case "disposition-notification":
 		return a.ingestKeyUpdate(ctx, m, opened, inner)

@@ -74,7 +74,7 @@ func (a *Account) newSighting(m *arrival, h message.Header, from string, fields 
 		s.FromCount = 0
 	}
 	found, ok, _ := autocrypt.FromHeader(fields, from)
-	if ok && found.Cert.Fingerprint() != a.key.Fingerprint() {
+	if ok && !a.me().has(found.Cert.Fingerprint()) {
 		s.Header = &found
 	}
 	return s
@@ -140,7 +140,7 @@ func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
 // applyGossip learns the keys of the other recipients of a signed message.
 func (a *Account) applyGossip(tx *db.Tx, s sighting, introducer string) error {
 	for _, g := range s.gossip {
-		if a.own(g.Addr) || g.Addr == s.from || g.Cert.Fingerprint() == a.key.Fingerprint() {
+		if a.own(g.Addr) || g.Addr == s.from || a.me().has(g.Cert.Fingerprint()) {
 			continue
 		}
 		if _, err := tx.MergeCert(g.Cert, s.Effective); err != nil {
@@ -242,7 +242,9 @@ func (a *Account) signers(ctx context.Context, issuers []pgp.Fingerprint, fields
 			add(h.Cert)
 		}
 	}
-	add(a.key.Cert())
+	for _, own := range a.me().keys() {
+		add(own.Cert())
+	}
 	err := a.db.View(ctx, func(tx *db.Tx) error {
 		known, err := tx.Certs(issuers[:min(len(issuers), maxSigners)]...)
 		for _, c := range known {
@@ -262,7 +264,7 @@ func (a *Account) addressesOf(ctx context.Context, signature pgp.Signature) ([]s
 	if signature.State != pgp.SignatureGood {
 		return nil, nil
 	}
-	if signature.Signer == a.key.Fingerprint() {
+	if a.me().has(signature.Signer) {
 		return []string{a.settings.Address}, nil
 	}
 	var addrs []string
@@ -293,7 +295,7 @@ func (a *Account) knownFor(ctx context.Context, addr string, fpr pgp.Fingerprint
 func (a *Account) lookUp(tx *db.Tx, addr string, reply bool) (recipient, error) {
 	r := recipient{addr: addr}
 	if a.own(addr) {
-		r.cert, r.recommendation, r.readsHidden = a.key.Cert(), autocrypt.Available, true
+		r.cert, r.recommendation, r.readsHidden = a.key().Cert(), autocrypt.Available, true
 		return r, nil
 	}
 	peer, err := tx.PeerOrNew(addr)

@@ -19,7 +19,7 @@ const maxEnvelope = 100
 // continues the thread. Who has no usable key is left out: no message would be read there.
 func (a *Account) sendPost(tx *db.Tx, p securejoin.Post, thread []string, notBefore time.Time) (string, error) {
 	now := a.now()
-	env := securejoin.Env{Now: now, OuterDate: outerDate(now), MessageID: newMessageID(), Autocrypt: a.autocrypt, References: thread}
+	env := securejoin.Env{Now: now, OuterDate: outerDate(now), MessageID: newMessageID(), Autocrypt: a.me().autocrypt, References: thread}
 	if len(thread) > 0 {
 		env.InReplyTo = thread[len(thread)-1]
 	}
@@ -35,7 +35,7 @@ func (a *Account) sendPost(tx *db.Tx, p securejoin.Post, thread []string, notBef
 	if err != nil || len(to) == 0 {
 		return env.MessageID, err
 	}
-	ciphertext, err := a.encryptPost(mail.Inner, p, certs)
+	ciphertext, err := a.encryptPost(a.me(), mail.Inner, p, certs)
 	if err != nil {
 		return "", err
 	}
@@ -95,8 +95,8 @@ func (a *Account) readers(tx *db.Tx, p securejoin.Post) (to []string, certs []*p
 
 // memberCert is the certificate of a member; nil if mail cannot be encrypted to it.
 func (a *Account) memberCert(tx *db.Tx, m securejoin.Member) (*pgp.Cert, error) {
-	if m.Fingerprint == a.key.Fingerprint() {
-		return a.key.Cert(), nil
+	if m.Fingerprint == a.key().Fingerprint() {
+		return a.key().Cert(), nil
 	}
 	cert, err := tx.Cert(m.Fingerprint)
 	if errors.Is(err, db.ErrNotFound) || err == nil && !cert.CanEncrypt(a.now()) {
@@ -106,9 +106,9 @@ func (a *Account) memberCert(tx *db.Tx, m securejoin.Member) (*pgp.Cert, error) 
 }
 
 // encryptPost encrypts with the channel's secret, or to the members' keys and our own.
-func (a *Account) encryptPost(payload []byte, p securejoin.Post, certs []*pgp.Cert) ([]byte, error) {
+func (a *Account) encryptPost(me *identity, payload []byte, p securejoin.Post, certs []*pgp.Cert) ([]byte, error) {
 	if p.Secret != "" {
-		return pgp.EncryptSymmetric(payload, p.Secret, pgp.SymmetricOptions{Signer: a.key, Now: a.now(), Compress: true})
+		return pgp.EncryptSymmetric(payload, p.Secret, pgp.SymmetricOptions{Signer: me.key, Now: a.now(), Compress: true})
 	}
-	return pgp.Encrypt(payload, pgp.EncryptOptions{Signer: a.key, To: append([]*pgp.Cert{a.key.Cert()}, certs...), Now: a.now(), Compress: true})
+	return pgp.Encrypt(payload, pgp.EncryptOptions{Signer: me.key, To: append([]*pgp.Cert{me.key.Cert()}, certs...), Now: a.now(), Compress: true})
 }

@@ -54,7 +54,7 @@ func (a *Account) Submit(ctx context.Context, from string, to []string, msg []by
 		}
 		return a.dispatch(ctx, l, copies, true)
 	default:
-		plain := headers.Submit(l.msg, headers.SubmitOptions{Autocrypt: a.autocrypt})
+		plain := headers.Submit(l.msg, headers.SubmitOptions{Autocrypt: a.me().autocrypt})
 		return a.dispatch(ctx, l, []wireCopy{{to: canonicalAll(to), wire: plain}}, false)
 	}
 }
@@ -126,14 +126,14 @@ func (a *Account) encryptCopies(l letter, recipients []recipient) ([]wireCopy, e
 
 // encryptCopy makes the mail for some recipients.
 func (a *Account) encryptCopy(l letter, recipients []recipient) (wireCopy, error) {
-	now := a.now()
-	certs := []*pgp.Cert{a.key.Cert()}
+	now, me := a.now(), a.me()
+	certs := []*pgp.Cert{me.key.Cert()}
 	c := wireCopy{}
 	for _, r := range recipients {
 		certs = append(certs, r.cert)
 		c.to = append(c.to, r.addr)
 	}
-	o := headers.ProtectOptions{Autocrypt: a.autocrypt, Policy: headers.Bare, LegacyDisplay: true}
+	o := headers.ProtectOptions{Autocrypt: me.autocrypt, Policy: headers.Bare, LegacyDisplay: true}
 	if allReadHidden(recipients) {
 		o.Policy, o.OuterDate, o.LegacyDisplay = headers.Hidden, outerDate(now), false
 	}
@@ -144,7 +144,7 @@ func (a *Account) encryptCopy(l letter, recipients []recipient) (wireCopy, error
 	if err != nil {
 		return c, err
 	}
-	sealed, err := pgp.Encrypt(payload, pgp.EncryptOptions{Signer: a.key, To: certs, Now: now, Compress: true})
+	sealed, err := pgp.Encrypt(payload, pgp.EncryptOptions{Signer: me.key, To: certs, Now: now, Compress: true})
 	if err != nil {
 		return c, err
 	}
@@ -171,7 +171,7 @@ func (a *Account) dispatch(ctx context.Context, l letter, copies []wireCopy, enc
 	upload := headers.Submit(l.msg, headers.SubmitOptions{})
 	if encrypted {
 		var err error
-		if upload, err = a.seal(own, l.messageID, a.key); err != nil {
+		if upload, err = a.seal(own, l.messageID, a.key()); err != nil {
 			return "", refuseForNow("The message could not be encrypted, and was not sent.")
 		}
 	}
