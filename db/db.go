@@ -71,12 +71,16 @@ func Open(ctx context.Context, path string, key Key, o Options) (*DB, error) {
 	return db, nil
 }
 
-// prepare migrates the schema and proves the key.
+// prepare migrates the schema, proves the key, and fills in what a migration cannot: it has no
+// key.
 func (db *DB) prepare(ctx context.Context) error {
 	if err := db.Update(ctx, migrate); err != nil {
 		return err
 	}
-	return db.Update(ctx, proveKey)
+	if err := db.Update(ctx, proveKey); err != nil {
+		return err
+	}
+	return db.Update(ctx, hashNumbers)
 }
 
 // touch makes the file with mode 0600 before SQLite does; the -wal and -shm files inherit it.

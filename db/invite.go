@@ -2,21 +2,28 @@ package db
 
 import (
 	"database/sql"
+	"errors"
+	"fmt"
 	"time"
 
+	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
 
 // authHash finds an AUTH without it being in the file.
 func (tx *Tx) authHash(auth string) []byte { return tx.Hash("auth", auth) }
 
+// numberHash finds an INVITENUMBER in the same way.
+func (tx *Tx) numberHash(number string) []byte { return tx.Hash("number", number) }
+
 // AddInvite stores a new invite and gives its id.
 func (tx *Tx) AddInvite(i securejoin.Invite) (int64, error) {
 	id, err := tx.insert(`INSERT INTO invite
-			(kind, grp, auth, auth_hash, number, created, expires, once, shared, ask, revoked, noted_at)
-		VALUES (?, ?, x'', ?, x'', ?, ?, ?, ?, ?, ?, ?)`,
-		i.Kind.String(), i.GroupID, tx.authHash(i.Auth), unix(i.Created), unix(i.Expires),
-		i.Once, i.Shared, i.Ask, unix(i.Revoked), unix(i.Noted))
+			(kind, grp, auth, auth_hash, number, number_hash, created, expires, once, shared, ask,
+			revoked, noted_at, legacy, for_addr, way)
+		VALUES (?, ?, x'', ?, x'', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		i.Kind.String(), i.GroupID, tx.authHash(i.Auth), tx.numberHash(i.Number), unix(i.Created), unix(i.Expires),
+		i.Once, i.Shared, i.Ask, unix(i.Revoked), unix(i.Noted), i.Legacy, i.For, i.Way)
 	if err != nil {
 		return 0, err
 	}
@@ -26,8 +33,8 @@ func (tx *Tx) AddInvite(i securejoin.Invite) (int64, error) {
 	return id, err
 }
 
-const selectInvite = `SELECT id, kind, grp, auth, number, created, expires, once, shared, ask, revoked, noted_at
-	FROM invite `
+const selectInvite = `SELECT id, kind, grp, auth, number, created, expires, once, shared, ask, revoked, noted_at,
+	legacy, for_addr, way FROM invite `
 
 // newestFirst puts live invites before tombstones, each newest first.
 const newestFirst = `ORDER BY ` + ended + `, created DESC, id DESC`
@@ -38,7 +45,7 @@ func (tx *Tx) scanInvite(scan func(...any) error) (securejoin.Invite, error) {
 	var auth, number []byte
 	var created, expires, revoked, noted int64
 	err := scan(&i.ID, &kind, &i.GroupID, &auth, &number, &created, &expires,
-		&i.Once, &i.Shared, &i.Ask, &revoked, &noted)
+		&i.Once, &i.Shared, &i.Ask, &revoked, &noted, &i.Legacy, &i.For, &i.Way)
 	if err != nil {
 		return i, err
 	}
@@ -75,25 +82,48 @@ func (tx *Tx) oneInvite(query string, args ...any) (securejoin.Invite, error) {
 // Invites gives all invites: those that are live at a time and then the ended ones, each
 // newest first.
 func (tx *Tx) Invites(now time.Time) ([]securejoin.Invite, error) {
+	return tx.invites(``, selectInvite+newestFirst, unix(now))
+}
+
+// InvitesByNumber gives the invites with an INVITENUMBER, in the order of Invites. Other
+// programs use one for all invites of a chat.
+func (tx *Tx) InvitesByNumber(number string, now time.Time) ([]securejoin.Invite, error) {
+	return tx.invites(`WHERE invite_id IN (SELECT id FROM invite WHERE number_hash = ?2)`,
+		selectInvite+`WHERE number_hash = ?2 `+newestFirst, unix(now), tx.numberHash(number))
+}
+
+// invites runs a query for invites; lists says which of their lists are needed.
+func (tx *Tx) invites(lists, query string, args ...any) ([]securejoin.Invite, error) {
 	var invites []securejoin.Invite
 	err := tx.query(func(scan func(...any) error) error {
 		i, err := tx.scanInvite(scan)
 		invites = append(invites, i)
 		return err
-	}, selectInvite+newestFirst, unix(now))
-	if err != nil {
+	}, query, args...)
+	if err != nil || len(invites) == 0 {
 		return nil, err
 	}
 	byID := make(map[int64]*securejoin.Invite, len(invites))
 	for n := range invites {
 		byID[invites[n].ID] = &invites[n]
 	}
-	return invites, tx.inviteLists(byID, ``)
+	if lists == `` {
+		args = nil
+	}
+	return invites, tx.inviteLists(byID, lists, args...)
 }
 
-// inviteLists fills in uses and answers.
+// inviteLists fills in uses, who asks, and answers.
 func (tx *Tx) inviteLists(invites map[int64]*securejoin.Invite, where string, args ...any) error {
-	err := tx.query(func(scan func(...any) error) error {
+	return errors.Join(
+		tx.inviteUses(invites, where, args...),
+		tx.inviteAsking(invites, where, args...),
+		tx.inviteAnswers(invites, where, args...),
+	)
+}
+
+func (tx *Tx) inviteUses(invites map[int64]*securejoin.Invite, where string, args ...any) error {
+	return tx.query(func(scan func(...any) error) error {
 		var id, at int64
 		var u securejoin.Use
 		if err := scan(&id, &u.Fingerprint, &u.Addr, &at); err != nil {
@@ -105,9 +135,37 @@ func (tx *Tx) inviteLists(invites map[int64]*securejoin.Invite, where string, ar
 		}
 		return nil
 	}, `SELECT invite_id, fpr, addr, at FROM invite_use `+where+` ORDER BY at, addr, fpr`, args...)
-	if err != nil {
-		return err
-	}
+}
+
+func (tx *Tx) inviteAsking(invites map[int64]*securejoin.Invite, where string, args ...any) error {
+	return tx.query(func(scan func(...any) error) error {
+		var id, at int64
+		var a securejoin.Asking
+		var name []byte
+		if err := scan(&id, &a.Fingerprint, &a.Addr, &name, &a.How, &at); err != nil {
+			return err
+		}
+		if len(name) > 0 {
+			plain, err := tx.open("invite_asking", askingKey(id, a.Fingerprint, a.Addr), "name", name)
+			if err != nil {
+				return err
+			}
+			a.Name = string(plain)
+		}
+		a.At = fromUnix(at)
+		if i := invites[id]; i != nil {
+			i.Asking = append(i.Asking, a)
+		}
+		return nil
+	}, `SELECT invite_id, fpr, addr, name, how, at FROM invite_asking `+where+` ORDER BY at, addr, fpr`, args...)
+}
+
+// askingKey is a row of invite_asking for its seal.
+func askingKey(invite int64, fpr pgp.Fingerprint, addr string) string {
+	return fmt.Sprintf("%d %s %s", invite, fpr, addr)
+}
+
+func (tx *Tx) inviteAnswers(invites map[int64]*securejoin.Invite, where string, args ...any) error {
 	return tx.query(func(scan func(...any) error) error {
 		var id, at int64
 		var a securejoin.Answer
@@ -159,8 +217,8 @@ func (tx *Tx) InviteSecrets(now time.Time) ([]InviteSecret, error) {
 	return secrets, nil
 }
 
-// PutInvite stores what a handshake changed: uses, answers and the last note. What the user
-// decided, such as to revoke it, is not touched: it may be newer than the copy at hand.
+// PutInvite stores what a handshake changed: uses, who asks, answers and the last note. What
+// the user decided, such as to revoke it, is not touched: it may be newer than the copy at hand.
 func (tx *Tx) PutInvite(i securejoin.Invite) error {
 	if err := tx.execOne(`UPDATE invite SET noted_at = max(noted_at, ?) WHERE id = ?`, unix(i.Noted), i.ID); err != nil {
 		return err
@@ -172,6 +230,27 @@ func (tx *Tx) PutInvite(i securejoin.Invite) error {
 			return err
 		}
 	}
+	return errors.Join(tx.putAsking(i), tx.putAnswers(i))
+}
+
+// putAsking adds who has come to wait. At a revoked invite nobody waits.
+func (tx *Tx) putAsking(i securejoin.Invite) error {
+	for _, a := range i.Asking {
+		name := []byte{}
+		if a.Name != "" {
+			name = tx.seal("invite_asking", askingKey(i.ID, a.Fingerprint, a.Addr), "name", []byte(a.Name))
+		}
+		_, err := tx.exec(`INSERT OR IGNORE INTO invite_asking (invite_id, fpr, addr, name, how, at)
+			SELECT id, ?, ?, ?, ?, ? FROM invite WHERE id = ? AND revoked = 0`,
+			a.Fingerprint, a.Addr, name, a.How, unix(a.At), i.ID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) putAnswers(i securejoin.Invite) error {
 	if _, err := tx.exec(`DELETE FROM invite_answer WHERE invite_id = ?`, i.ID); err != nil {
 		return err
 	}
@@ -185,14 +264,45 @@ func (tx *Tx) PutInvite(i securejoin.Invite) error {
 	return nil
 }
 
-// RevokeInvite ends an invite. One that is revoked keeps its date.
-func (tx *Tx) RevokeInvite(id int64, at time.Time) error {
-	return tx.execOne(`UPDATE invite SET revoked = CASE revoked WHEN 0 THEN ? ELSE revoked END WHERE id = ?`, unix(at), id)
+// DropAsking ends a joiner's wait, as the user decided. ErrNotFound: nobody waits by that key
+// and address.
+func (tx *Tx) DropAsking(id int64, fpr pgp.Fingerprint, addr string) error {
+	return tx.execOne(`DELETE FROM invite_asking WHERE invite_id = ? AND fpr = ? AND addr = ?`, id, fpr, addr)
 }
 
-// PruneInvites forgets invites that ended before a time; see securejoin.Tombstone.
+// RevokeInvite ends an invite. One that is revoked keeps its date. Nobody waits at it any more.
+func (tx *Tx) RevokeInvite(id int64, at time.Time) error {
+	err := tx.execOne(`UPDATE invite SET revoked = CASE revoked WHEN 0 THEN ? ELSE revoked END WHERE id = ?`, unix(at), id)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`DELETE FROM invite_asking WHERE invite_id = ?`, id)
+	return err
+}
+
+// ReviveInvite makes an invite good again, until a time (zero: for ever). Only the user does it.
+func (tx *Tx) ReviveInvite(id int64, expires time.Time) error {
+	return tx.execOne(`UPDATE invite SET revoked = 0, noted_at = 0, expires = ? WHERE id = ?`, unix(expires), id)
+}
+
+// PruneInvites forgets invites that ended before a time; see securejoin.Tombstone. When one has
+// ended, Invite.Ended says.
 func (tx *Tx) PruneInvites(before time.Time) error {
-	_, err := tx.exec(`DELETE FROM invite WHERE (revoked > 0 AND revoked < ?1) OR (expires > 0 AND expires < ?1)
-		OR (once AND EXISTS (SELECT 1 FROM invite_use u WHERE u.invite_id = invite.id AND u.at < ?1))`, unix(before))
+	_, err := tx.exec(`DELETE FROM invite WHERE CASE
+		WHEN revoked > 0 THEN revoked < ?1
+		WHEN once AND EXISTS (SELECT 1 FROM invite_use u WHERE u.invite_id = invite.id)
+			THEN (SELECT min(at) FROM invite_use u WHERE u.invite_id = invite.id) < ?1
+		ELSE expires > 0 AND expires < ?1 END`, unix(before))
+	return err
+}
+
+// hashNumbers fills in the hashes that invites of the first schema lack.
+func hashNumbers(tx *Tx) error {
+	invites, err := tx.invites(``, selectInvite+`WHERE number_hash = x''`)
+	for _, i := range invites {
+		if err := tx.execOne(`UPDATE invite SET number_hash = ? WHERE id = ?`, tx.numberHash(i.Number), i.ID); err != nil {
+			return err
+		}
+	}
 	return err
 }

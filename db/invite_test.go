@@ -40,6 +40,10 @@ func TestInviteRows(t *testing.T) {
 	i := addInvite(t, db, day(1), day(8), true)
 	i.Uses = []securejoin.Use{{Fingerprint: bobFpr, Addr: bobAddr, At: day(2)}}
 	i.Answers = []securejoin.Answer{{Step: securejoin.Pubkey, Addr: bobAddr, At: day(2)}, {Step: securejoin.ContactConfirm, Addr: bobAddr, At: day(3)}}
+	i.Asking = []securejoin.Asking{
+		{Fingerprint: aliceFpr, Addr: bobAddr, Name: "Bob", How: securejoin.HowV3, At: day(2)},
+		{Fingerprint: bobFpr, Addr: bobAddr, How: securejoin.HowLegacy, At: day(3)},
+	}
 	i.Noted = day(4)
 	update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
 	update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
@@ -47,10 +51,14 @@ func TestInviteRows(t *testing.T) {
 		byID, err1 := tx.Invite(i.ID)
 		byAuth, err2 := tx.InviteByAuth(i.Auth)
 		all, err3 := tx.Invites(day(2))
-		if err := errors.Join(err1, err2, err3); err != nil {
+		byNumber, err4 := tx.InvitesByNumber(i.Number, day(2))
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
 			return err
 		}
-		for _, got := range append(all, byID, byAuth) {
+		if len(all) != 1 || len(byNumber) != 1 {
+			t.Errorf("%d invites, %d by number", len(all), len(byNumber))
+		}
+		for _, got := range append(append(all, byNumber...), byID, byAuth) {
 			if !reflect.DeepEqual(got, i) {
 				t.Errorf("got %+v\nwant %+v", got, i)
 			}
@@ -64,6 +72,97 @@ func TestInviteRows(t *testing.T) {
 			t.Errorf("unknown: %v", err)
 		}
 		return nil
+	})
+}
+
+// TestInviteOptions: what the user asked for is kept.
+func TestInviteOptions(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	for _, o := range []securejoin.InviteOptions{
+		{Kind: securejoin.Group, GroupID: "group-id-group", Ask: true, Legacy: true},
+		{Kind: securejoin.Channel, GroupID: "channel-id-channel", Shared: true, Way: securejoin.WayPrinted},
+		{Once: true, For: bobAddr, Way: securejoin.WayMailed, Expires: day(9)},
+	} {
+		i, err := securejoin.NewInvite(rand.Reader, day(1), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		update(t, db, func(tx *Tx) (err error) {
+			i.ID, err = tx.AddInvite(i)
+			return err
+		})
+		update(t, db, func(tx *Tx) error {
+			got, err := tx.Invite(i.ID)
+			if !reflect.DeepEqual(got, i) {
+				t.Errorf("got %+v\nwant %+v", got, i)
+			}
+			return err
+		})
+	}
+}
+
+// TestInvitesByNumber: several invites may have one number; those that are live come first.
+func TestInvitesByNumber(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	var ids []int64
+	for n, number := range []string{"AAAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBBBB"} {
+		i := securejoin.Invite{Auth: rand.Text()[:24], Number: number, Created: day(n + 1)}
+		update(t, db, func(tx *Tx) (err error) {
+			i.ID, err = tx.AddInvite(i)
+			return err
+		})
+		i.Uses = []securejoin.Use{{Fingerprint: bobFpr, Addr: bobAddr, At: day(n + 1)}}
+		update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
+		ids = append(ids, i.ID)
+	}
+	update(t, db, func(tx *Tx) error { return tx.RevokeInvite(ids[1], day(4)) })
+	update(t, db, func(tx *Tx) error {
+		got, err := tx.InvitesByNumber("AAAAAAAAAAAAAAAAAAAAAAAA", day(5))
+		if len(got) != 2 || got[0].ID != ids[0] || got[1].ID != ids[1] || len(got[0].Uses) != 1 || len(got[1].Uses) != 1 {
+			t.Errorf("got %+v", got)
+		}
+		none, err2 := tx.InvitesByNumber("CCCCCCCCCCCCCCCCCCCCCCCC", day(5))
+		if len(none) != 0 {
+			t.Errorf("of an unknown number: %+v", none)
+		}
+		return errors.Join(err, err2)
+	})
+}
+
+// TestReviveAndAccept: what the user decided stands, whatever copy a handshake has at hand.
+func TestReviveAndAccept(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	stale := addInvite(t, db, day(1), day(8), false)
+	stale.Asking = []securejoin.Asking{{Fingerprint: bobFpr, Addr: bobAddr, At: day(2)}}
+	stale.Noted = day(3)
+	update(t, db, func(tx *Tx) error {
+		return errors.Join(tx.PutInvite(stale), tx.DropAsking(stale.ID, bobFpr, bobAddr))
+	})
+	update(t, db, func(tx *Tx) error {
+		if err := tx.DropAsking(stale.ID, bobFpr, bobAddr); !errors.Is(err, ErrNotFound) {
+			t.Errorf("dropped twice: %v", err)
+		}
+		return errors.Join(tx.PutInvite(stale), tx.RevokeInvite(stale.ID, day(4)), tx.PutInvite(stale))
+	})
+	update(t, db, func(tx *Tx) error {
+		i, err := tx.Invite(stale.ID)
+		if len(i.Asking) != 0 || i.State(day(4)) != securejoin.Revoked {
+			t.Errorf("revoked: %+v", i)
+		}
+		return errors.Join(err, tx.ReviveInvite(stale.ID, day(20)))
+	})
+	update(t, db, func(tx *Tx) error {
+		i, err := tx.Invite(stale.ID)
+		if i.State(day(9)) != securejoin.Live || !i.Expires.Equal(day(20)) || !i.Noted.IsZero() {
+			t.Errorf("revived: %+v", i)
+		}
+		if err := tx.ReviveInvite(99, day(20)); !errors.Is(err, ErrNotFound) {
+			t.Errorf("unknown: %v", err)
+		}
+		return err
 	})
 }
 
@@ -133,12 +232,14 @@ func TestPruneInvites(t *testing.T) {
 	used.Uses = []securejoin.Use{{Fingerprint: bobFpr, Addr: bobAddr, At: day(3)}}
 	live := addInvite(t, db, day(1), time.Time{}, false)
 	late := addInvite(t, db, day(1), day(6), false)
+	old := addInvite(t, db, day(1), day(2), false) // expired long ago, and revoked lately
+	update(t, db, func(tx *Tx) error { return tx.RevokeInvite(old.ID, day(5)) })
 	update(t, db, func(tx *Tx) error {
 		return errors.Join(tx.RevokeInvite(gone.ID, day(3)), tx.PutInvite(used), tx.PruneInvites(day(5)))
 	})
 	update(t, db, func(tx *Tx) error {
 		all, err := tx.Invites(day(5))
-		if len(all) != 2 || all[0].ID != late.ID || all[1].ID != live.ID {
+		if len(all) != 3 || all[0].ID != late.ID || all[1].ID != live.ID || all[2].ID != old.ID {
 			t.Errorf("left %+v", all)
 		}
 		return err
@@ -152,7 +253,7 @@ func TestJoinRows(t *testing.T) {
 		Auth: "AAAAAAAAAAAAAAAAAAAAAAAA", Number: "BBBBBBBBBBBBBBBBBBBBBBBB", V3: true}
 	add := func(auth string) securejoin.Join {
 		link.Auth = auth
-		j := securejoin.Join{Link: link, Addr: link.Addr, Replaces: bobFpr, Started: day(1), Updated: day(1)}
+		j := securejoin.Join{Link: link, Addr: link.Addr, Replaces: bobFpr, Started: day(1), Updated: day(1), Way: securejoin.WayShown, Observed: auth[0] == 'D'}
 		update(t, db, func(tx *Tx) (err error) {
 			j.ID, err = tx.AddJoin(j)
 			return err
@@ -235,6 +336,8 @@ func TestNoSecretInFile(t *testing.T) {
 	link := i.Link(securejoin.Self{Addr: "alice@example.org", Name: "Wunderlich", Fingerprint: aliceFpr})
 	peer := NewPeer(bobAddr)
 	peer.Name = "Wunderlich"
+	i.Asking = []securejoin.Asking{{Fingerprint: bobFpr, Addr: bobAddr, Name: "Waiter", At: day(1)}}
+	update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
 	update(t, db, func(tx *Tx) error {
 		_, err1 := tx.AddJoin(securejoin.Join{Link: link, Addr: link.Addr})
 		_, err2 := tx.MarkHandled(string(bobFpr), "hidden-id@localhost", day(1))
@@ -249,7 +352,7 @@ func TestNoSecretInFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{i.Auth, i.Number, "Wunderlich", "hidden-id"} {
+		for _, secret := range []string{i.Auth, i.Number, "Wunderlich", "hidden-id", "Waiter"} {
 			if bytes.Contains(b, []byte(secret)) {
 				t.Errorf("%s holds %q", filepath.Base(name), secret)
 			}

@@ -10,10 +10,10 @@ import (
 
 // AddJoin stores a new join and gives its id.
 func (tx *Tx) AddJoin(j securejoin.Join) (int64, error) {
-	id, err := tx.insert(`INSERT INTO join_ (link, auth_hash, fpr, state, addr, replaces, started, updated)
-		VALUES (x'', ?, ?, ?, ?, ?, ?, ?)`,
+	id, err := tx.insert(`INSERT INTO join_ (link, auth_hash, fpr, state, addr, replaces, started, updated, way, observed)
+		VALUES (x'', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.authHash(j.Link.Auth), j.Link.Fingerprint, j.State.String(), j.Addr, j.Replaces,
-		unix(j.Started), unix(j.Updated))
+		unix(j.Started), unix(j.Updated), j.Way, j.Observed)
 	if err != nil {
 		return 0, err
 	}
@@ -21,8 +21,8 @@ func (tx *Tx) AddJoin(j securejoin.Join) (int64, error) {
 	return id, tx.execOne(`UPDATE join_ SET link = ? WHERE id = ?`, link, id)
 }
 
-const selectJoin = `SELECT id, link, state, addr, claim, replaces, resent, started, updated, request_message_id, reason
-	FROM join_ `
+const selectJoin = `SELECT id, link, state, addr, claim, replaces, resent, started, updated, request_message_id, reason,
+	way, observed FROM join_ `
 
 func (tx *Tx) scanJoin(scan func(...any) error) (securejoin.Join, error) {
 	var j securejoin.Join
@@ -30,7 +30,7 @@ func (tx *Tx) scanJoin(scan func(...any) error) (securejoin.Join, error) {
 	var state string
 	var started, updated int64
 	err := scan(&j.ID, &link, &state, &j.Addr, &j.Claim, &j.Replaces, &j.Resent,
-		&started, &updated, &j.RequestMessageID, &j.Reason)
+		&started, &updated, &j.RequestMessageID, &j.Reason, &j.Way, &j.Observed)
 	if err != nil {
 		return j, err
 	}
@@ -95,7 +95,7 @@ func (tx *Tx) joins(query string, args ...any) ([]securejoin.Join, error) {
 	return joins, err
 }
 
-// PutJoin stores what changed in a join. Its link and its start do not.
+// PutJoin stores what changed in a join. Its link, its way and its start do not.
 func (tx *Tx) PutJoin(j securejoin.Join) error {
 	return tx.execOne(`UPDATE join_ SET state = ?, addr = ?, claim = ?, resent = ?, updated = ?,
 		request_message_id = ?, reason = ? WHERE id = ?`,

@@ -111,6 +111,30 @@ func (tx *Tx) SentHandshake(messageID string) (bool, error) {
 	return n > 0, err
 }
 
+// WaitsInOutbox reports whether a handshake message was not yet begun to be sent.
+func (tx *Tx) WaitsInOutbox(messageID string) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT count(*) FROM outbox WHERE kind = 'handshake' AND message_id = ? AND state = 'queued'`, messageID).Scan(&n)
+	return n > 0, err
+}
+
+// DropWaiting forgets a handshake message that was not yet begun to be sent.
+func (tx *Tx) DropWaiting(messageID string) error {
+	list, err := tx.outgoing(`WHERE kind = 'handshake' AND message_id = ? AND state = 'queued'`, messageID)
+	if err != nil {
+		return err
+	}
+	for _, o := range list {
+		if _, err := tx.exec(`DELETE FROM outbox WHERE id = ?`, o.ID); err != nil {
+			return err
+		}
+		if err := tx.DropView(o.wire); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // HiddenSent gives the mail that went out no later than before and whose Sent row still has
 // no UID, because the client saved no copy of its own.
 func (tx *Tx) HiddenSent(before time.Time) ([]Outgoing, error) {

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"slices"
 	"time"
 
 	"mailbridge/autocrypt"
@@ -28,6 +29,9 @@ const (
 	TrustNone       Trust = "none"
 )
 
+// HowManual: the user compared the fingerprint; see Peer.VerifiedHow.
+const HowManual = "manual"
+
 // CandidateKind says how a candidate came up.
 type CandidateKind string
 
@@ -44,7 +48,8 @@ const maxCandidates = 10
 type Candidate struct {
 	Fingerprint pgp.Fingerprint
 	Kind        CandidateKind
-	How         string // the handshake of a claim
+	How         string         // the handshake of a claim
+	Way         securejoin.Way // of its link
 	SeenAt      time.Time
 }
 
@@ -58,8 +63,9 @@ type Peer struct {
 	Name         string
 	VerifiedCert pgp.Fingerprint // empty, or the same as Cert
 	VerifiedAt   time.Time
-	VerifiedHow  string // securejoin.HowV3
-	IntroducedBy string // the verified contact that gossiped GossipCert; empty: none did
+	VerifiedHow  string         // securejoin.HowV3, HowManual
+	VerifiedWay  securejoin.Way // how the link was handed over; empty: unknown
+	IntroducedBy string         // the verified contact that gossiped GossipCert; empty: none did
 	Origin       Origin
 	Policy       string // empty: auto
 	Blocked      bool
@@ -186,21 +192,54 @@ func (p Peer) Joined(b securejoin.Bind) (Peer, bool) {
 	free := p.Key() == "" || p.Key() == b.Fingerprint || b.Replaces != "" && p.Key() == b.Replaces
 	if b.Claim || !free {
 		// The key may have come up since the handshake was looked at.
-		p, change := p.candidate(Candidate{b.Fingerprint, CandidateClaim, b.How, b.At})
+		p, change := p.candidate(Candidate{b.Fingerprint, CandidateClaim, b.How, b.Way, b.At})
 		return p, change == KeyCandidate
 	}
-	return p.verify(b.Fingerprint, b.How, b.At, OriginSecureJoin), false
+	return p.verify(b.Fingerprint, b.How, b.Way, b.At), false
 }
 
 // verify makes a key the verified one. One that was verified before keeps its date.
-func (p Peer) verify(fpr pgp.Fingerprint, how string, at time.Time, origin Origin) Peer {
+func (p Peer) verify(fpr pgp.Fingerprint, how string, way securejoin.Way, at time.Time) Peer {
 	if p.VerifiedCert == fpr {
 		return p.withoutCandidate(fpr)
 	}
 	p = p.use(fpr, at)
-	p.VerifiedCert, p.VerifiedAt, p.VerifiedHow = fpr, at, how
-	p.Origin = origin
+	p.VerifiedCert, p.VerifiedAt, p.VerifiedHow, p.VerifiedWay = fpr, at, how, way
+	if how != HowManual {
+		p.Origin = OriginSecureJoin
+	}
 	return p
+}
+
+// Keys are the keys that the address has shown, in use or not, each once.
+func (p Peer) Keys() []pgp.Fingerprint {
+	var keys []pgp.Fingerprint
+	add := func(fpr pgp.Fingerprint) {
+		if fpr != "" && !slices.Contains(keys, fpr) {
+			keys = append(keys, fpr)
+		}
+	}
+	add(p.Cert)
+	add(p.GossipCert)
+	for _, c := range p.Candidates {
+		add(c.Fingerprint)
+	}
+	return keys
+}
+
+// Claim gives the claim of a key, or false.
+func (p Peer) Claim(fpr pgp.Fingerprint) (Candidate, bool) {
+	for _, c := range p.Candidates {
+		if c.Fingerprint == fpr && c.Kind == CandidateClaim {
+			return c, true
+		}
+	}
+	return Candidate{}, false
+}
+
+// VerifyByHand makes one of Keys the verified one: the user compared its fingerprint.
+func (p Peer) VerifyByHand(fpr pgp.Fingerprint, at time.Time) Peer {
+	return p.verify(fpr, HowManual, "", at)
 }
 
 // use makes a key the peer's, as if it had come by mail at that time: older mail with another
@@ -241,9 +280,9 @@ func (p Peer) Accept(fpr pgp.Fingerprint, at time.Time) (Peer, bool) {
 	}
 	switch found.Kind {
 	case CandidateClaim:
-		return p.verify(fpr, found.How, at, OriginSecureJoin), true
+		return p.verify(fpr, found.How, found.Way, at), true
 	case CandidateKey:
-		p.VerifiedCert, p.VerifiedAt, p.VerifiedHow = "", time.Time{}, ""
+		p.VerifiedCert, p.VerifiedAt, p.VerifiedHow, p.VerifiedWay = "", time.Time{}, "", ""
 		p.Origin = OriginAutocrypt
 		return p.use(fpr, at), true
 	}

@@ -9,7 +9,7 @@ import (
 
 const selectPeer = `SELECT addr, name, last_seen, autocrypt_timestamp, cert_fpr, prefer,
 	gossip_timestamp, gossip_fpr, verified_fpr, verified_at, verified_how, introduced_by,
-	origin, policy, blocked, reads_hidden FROM peer `
+	origin, policy, blocked, reads_hidden, verified_way FROM peer `
 
 func (tx *Tx) scanPeer(scan func(...any) error) (Peer, error) {
 	var p Peer
@@ -18,7 +18,7 @@ func (tx *Tx) scanPeer(scan func(...any) error) (Peer, error) {
 	var seen, timestamp, gossip, verified int64
 	err := scan(&p.Addr, &name, &seen, &timestamp, &p.Cert, &prefer,
 		&gossip, &p.GossipCert, &p.VerifiedCert, &verified, &p.VerifiedHow, &p.IntroducedBy,
-		&p.Origin, &p.Policy, &p.Blocked, &p.ReadsHidden)
+		&p.Origin, &p.Policy, &p.Blocked, &p.ReadsHidden, &p.VerifiedWay)
 	if err != nil {
 		return Peer{}, err
 	}
@@ -90,7 +90,7 @@ func (tx *Tx) candidates(peers map[string]*Peer, where string, args ...any) erro
 		var addr string
 		var c Candidate
 		var seen int64
-		if err := scan(&addr, &c.Fingerprint, &c.Kind, &c.How, &seen); err != nil {
+		if err := scan(&addr, &c.Fingerprint, &c.Kind, &c.How, &seen, &c.Way); err != nil {
 			return err
 		}
 		c.SeenAt = fromUnix(seen)
@@ -98,7 +98,7 @@ func (tx *Tx) candidates(peers map[string]*Peer, where string, args ...any) erro
 			p.Candidates = append(p.Candidates, c)
 		}
 		return nil
-	}, `SELECT addr, fpr, kind, how, seen_at FROM peer_candidate `+where+` ORDER BY seen_at, fpr, kind`, args...)
+	}, `SELECT addr, fpr, kind, how, seen_at, way FROM peer_candidate `+where+` ORDER BY seen_at, fpr, kind`, args...)
 }
 
 // PutPeer stores everything about a peer.
@@ -109,18 +109,19 @@ func (tx *Tx) PutPeer(p Peer) error {
 	}
 	_, err := tx.exec(`INSERT INTO peer (addr, name, last_seen, autocrypt_timestamp, cert_fpr, prefer,
 			gossip_timestamp, gossip_fpr, verified_fpr, verified_at, verified_how, introduced_by,
-			origin, policy, blocked, reads_hidden)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			origin, policy, blocked, reads_hidden, verified_way)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (addr) DO UPDATE SET name = excluded.name, last_seen = excluded.last_seen,
 			autocrypt_timestamp = excluded.autocrypt_timestamp, cert_fpr = excluded.cert_fpr,
 			prefer = excluded.prefer, gossip_timestamp = excluded.gossip_timestamp,
 			gossip_fpr = excluded.gossip_fpr, verified_fpr = excluded.verified_fpr,
 			verified_at = excluded.verified_at, verified_how = excluded.verified_how,
 			introduced_by = excluded.introduced_by, origin = excluded.origin,
-			policy = excluded.policy, blocked = excluded.blocked, reads_hidden = excluded.reads_hidden`,
+			policy = excluded.policy, blocked = excluded.blocked, reads_hidden = excluded.reads_hidden,
+			verified_way = excluded.verified_way`,
 		p.Addr, name, unix(p.LastSeen), unix(p.Timestamp), p.Cert, p.Prefer.String(),
 		unix(p.GossipTimestamp), p.GossipCert, p.VerifiedCert, unix(p.VerifiedAt), p.VerifiedHow, p.IntroducedBy,
-		p.Origin, p.Policy, p.Blocked, p.ReadsHidden)
+		p.Origin, p.Policy, p.Blocked, p.ReadsHidden, p.VerifiedWay)
 	if err != nil {
 		return err
 	}
@@ -132,8 +133,8 @@ func (tx *Tx) putCandidates(p Peer) error {
 		return err
 	}
 	for _, c := range p.Candidates {
-		_, err := tx.exec(`INSERT INTO peer_candidate (addr, fpr, kind, how, seen_at) VALUES (?, ?, ?, ?, ?)`,
-			p.Addr, c.Fingerprint, c.Kind, c.How, unix(c.SeenAt))
+		_, err := tx.exec(`INSERT INTO peer_candidate (addr, fpr, kind, how, seen_at, way) VALUES (?, ?, ?, ?, ?, ?)`,
+			p.Addr, c.Fingerprint, c.Kind, c.How, unix(c.SeenAt), c.Way)
 		if err != nil {
 			return err
 		}

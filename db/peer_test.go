@@ -155,6 +155,40 @@ func TestJoined(t *testing.T) {
 	}
 }
 
+// TestHowVerified: how a key was verified stays with it, through a claim as well, and a
+// fingerprint compared by hand needs no handshake.
+func TestHowVerified(t *testing.T) {
+	t.Parallel()
+	c := testCerts(t)
+	b := joined(c[0], day(5))
+	b.How, b.Way = securejoin.HowLegacy, securejoin.WayShown
+	direct, _ := NewPeer(bobAddr).Joined(b)
+	claimed, _ := saw(NewPeer(bobAddr), c[1]).Joined(b)
+	if _, ok := claimed.Claim(c[1].Fingerprint()); ok {
+		t.Error("the key in use is a claim")
+	}
+	if found, ok := claimed.Claim(c[0].Fingerprint()); !ok || !found.SeenAt.Equal(day(5)) {
+		t.Errorf("claim %+v", found)
+	}
+	accepted, _ := claimed.Accept(c[0].Fingerprint(), day(6))
+	for name, p := range map[string]Peer{"direct": direct, "accepted": accepted} {
+		if p.VerifiedHow != securejoin.HowLegacy || p.VerifiedWay != securejoin.WayShown || p.Origin != OriginSecureJoin {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	if keys := claimed.Keys(); !reflect.DeepEqual(keys, []pgp.Fingerprint{c[1].Fingerprint(), c[0].Fingerprint()}) {
+		t.Errorf("keys %v", keys)
+	}
+	byHand := claimed.VerifyByHand(c[1].Fingerprint(), day(7))
+	if byHand.VerifiedCert != c[1].Fingerprint() || byHand.VerifiedHow != HowManual || !byHand.VerifiedAt.Equal(day(7)) ||
+		byHand.VerifiedWay != "" || byHand.Origin != OriginAutocrypt || len(byHand.Candidates) != 1 {
+		t.Errorf("by hand: %+v", byHand)
+	}
+	if again := direct.VerifyByHand(c[0].Fingerprint(), day(8)); !reflect.DeepEqual(again, direct) {
+		t.Errorf("verified before: %+v", again)
+	}
+}
+
 func saw(p Peer, cert *pgp.Cert) Peer {
 	p, _ = p.Saw(mailFrom(cert, day(1)))
 	return p
@@ -250,7 +284,10 @@ func TestPeerRows(t *testing.T) {
 	full := verifiedPeer(t, c[0])
 	full, _ = full.Saw(mailFrom(c[0], day(2)))
 	full, _ = full.Saw(mailFrom(c[1], day(3)))
-	full, _ = full.Joined(joined(c[2], day(4)))
+	other := joined(c[2], day(4))
+	other.Way = securejoin.WayMailed
+	full, _ = full.Joined(other)
+	full.VerifiedWay = securejoin.WayCopied
 	full = full.Gossiped(gossip(c[1]), day(5), "alice@example.org")
 	full.Policy, full.Blocked, full.ReadsHidden = "always", true, true
 	bare := NewPeer("zoe@example.org")

@@ -35,4 +35,5 @@ ALTER TABLE join_ ADD COLUMN way TEXT NOT NULL DEFAULT '';
 ALTER TABLE join_ ADD COLUMN observed INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE peer ADD COLUMN verified_way TEXT NOT NULL DEFAULT ''; -- how the link was handed over
+ALTER TABLE peer_candidate ADD COLUMN way TEXT NOT NULL DEFAULT '';
 `
