@@ -445,6 +445,7 @@ func (a *Account) proofs(ctx context.Context) ([]securejoin.Proof, error) {
 		}
 		list = append(list, joins...)
 		secrets, err := tx.InviteSecrets(a.now())
+		list = slices.Grow(list, len(secrets))
 		for _, s := range secrets {
 			list = append(list, securejoin.Proof{Fingerprint: a.key().Fingerprint(), Auth: s.Auth})
 		}

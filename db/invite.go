@@ -194,7 +194,11 @@ const ended = `(revoked > 0 OR (expires > 0 AND expires <= ?1)
 // as they were made last. There may be thousands, and every symmetric message asks for them: no
 // sorting, and nothing made anew for each row but its secret.
 func (tx *Tx) InviteSecrets(now time.Time) ([]InviteSecret, error) {
-	var secrets []InviteSecret
+	var n int
+	if err := tx.queryRow(`SELECT count(*) FROM invite`).Scan(&n); err != nil {
+		return nil, err
+	}
+	secrets := make([]InviteSecret, 0, n)
 	var id any // a driver's value is handed over as it is, and sealed without a copy
 	var sealed sql.RawBytes
 	into := []any{&id, &sealed}

@@ -63,27 +63,24 @@ func OpenSymmetric(ciphertext []byte, secrets []string, o OpenOptions) (*Opened,
 	if err != nil {
 		return nil, err
 	}
-	sieve := newTrial(m.esks[0].body)
-	for i, secret := range secrets {
-		if sieve != nil && !sieve.fits(secret) {
-			continue
-		}
-		sessionKey, _, err := skesk.Decrypt([]byte(secret))
-		if err != nil {
-			continue // the version 6 packet is authenticated: nothing else fits
-		}
-		data, err := decryptData(m.data, 0, sessionKey)
-		if err != nil {
-			return nil, err
-		}
-		opened, err := finishOpen(data, o)
-		if err != nil {
-			return nil, err
-		}
-		opened.Symmetric, opened.Secret = true, i
-		return opened, nil
+	i := firstFitting(m.esks[0].body, skesk, secrets)
+	if i < 0 {
+		return nil, ErrNoSecret
 	}
-	return nil, ErrNoSecret
+	sessionKey, _, err := skesk.Decrypt([]byte(secrets[i]))
+	if err != nil {
+		return nil, ErrNoSecret
+	}
+	data, err := decryptData(m.data, 0, sessionKey)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := finishOpen(data, o)
+	if err != nil {
+		return nil, err
+	}
+	opened.Symmetric, opened.Secret = true, i
+	return opened, nil
 }
 
 // OpenPassphrase opens a message that a person's passphrase protects, as the

@@ -6,6 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
@@ -25,6 +29,56 @@ type trial struct {
 	salted                       []byte
 	padded                       [sha256.BlockSize + sha256.Size]byte
 	lStar, offset, sum, x, check [aes.BlockSize]byte
+}
+
+// trialBlock is how many secrets a processor takes at a time, which is less than a millisecond.
+const trialBlock = 256
+
+// firstFitting gives the index of the first secret that opens a session key packet, or -1. Many of
+// them are shared out among the processors: other mail waits behind this one.
+func firstFitting(body []byte, skesk *packet.SymmetricKeyEncrypted, secrets []string) int {
+	var next, found atomic.Int64
+	found.Store(int64(len(secrets)))
+	try := func() {
+		fits := func(secret string) bool {
+			_, _, err := skesk.Decrypt([]byte(secret)) // authenticated: no other secret fits
+			return err == nil
+		}
+		if t := newTrial(body); t != nil {
+			fits = t.fits
+		}
+		for {
+			from := next.Add(trialBlock) - trialBlock
+			if from >= found.Load() { // nothing is left, or an earlier one fits
+				return
+			}
+			block := secrets[from:min(from+trialBlock, int64(len(secrets)))]
+			if i := slices.IndexFunc(block, fits); i >= 0 {
+				lower(&found, from+int64(i))
+				return
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (len(secrets)+trialBlock-1)/trialBlock) - 1 {
+		others.Go(try)
+	}
+	try()
+	others.Wait()
+	if i := int(found.Load()); i < len(secrets) {
+		return i
+	}
+	return -1
+}
+
+// lower sets a value to a smaller one.
+func lower(value *atomic.Int64, to int64) {
+	for {
+		was := value.Load()
+		if was <= to || value.CompareAndSwap(was, to) {
+			return
+		}
+	}
 }
 
 // Layout of the packet's body (RFC 9580, section 5.3.2): version, count, cipher, mode, count, type and hash

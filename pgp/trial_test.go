@@ -81,6 +81,34 @@ func TestTrialForms(t *testing.T) {
 	}
 }
 
+// TestFirstFitting: of several secrets that fit the first one is found, however many processors
+// share the search, and in a form that is left to the library as well.
+func TestFirstFitting(t *testing.T) {
+	t.Parallel()
+	for _, cipher := range []packet.CipherFunction{packet.CipherAES128, packet.CipherAES192} {
+		body := skeskBody(t, "secret", cipher)
+		skesk, err := parseSKESK(rawPacket{tagSKESK, body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{0, 1, trialBlock, trialBlock + 1, 10 * trialBlock} {
+			secrets := make([]string, n)
+			if got := firstFitting(body, skesk, secrets); got != -1 {
+				t.Errorf("of %d wrong ones %d fits", n, got)
+			}
+			for _, want := range []int{n - 1, n / 2, 0} {
+				if want < 0 || want >= n {
+					continue
+				}
+				secrets[want] = "secret"
+				if got := firstFitting(body, skesk, secrets); got != want {
+					t.Errorf("of %d, %d fits, not %d", n, want, got)
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkWrongSecret(b *testing.B) {
 	sieve := newTrial(skeskBody(b, "secret", packet.CipherAES128))
 	b.ReportAllocs()
