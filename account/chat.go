@@ -39,7 +39,11 @@ func (a *Account) readChat(ctx context.Context, m *arrival, inner message.Header
 	}
 	if g, ok := securejoin.ReadGroup(inner, signer, gossip, a.now()); ok && secret == "" {
 		g.Proven = m.proven
-		return a.readGroup(ctx, m, g, keys)
+		mail := groupMail{GroupMessage: g, keys: keys, local: newLocal()}
+		if ids := message.ParseMessageIDs(inner.Get("Message-ID")); len(ids) > 0 && plainID(ids[0]) {
+			mail.messageID = ids[0]
+		}
+		return a.readGroup(ctx, m, mail)
 	}
 	if c, ok := securejoin.ReadChannel(inner, signer, gossip, secret, a.now()); ok {
 		c.Proven = m.proven

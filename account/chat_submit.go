@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"mailbridge/db"
 	"mailbridge/headers"
@@ -31,6 +32,11 @@ func (l *letter) otherRecipients(addr string) []string {
 
 // submitToChat sends a letter into the group or channel of a local address.
 func (a *Account) submitToChat(ctx context.Context, l letter, addr string) (string, error) {
+	for _, other := range l.otherRecipients(addr) {
+		if local := localOf(other); local != "" && local != localOf(addr) {
+			return "", refusePolicy("One message goes to one group or channel.\nWrite to each of them apart.")
+		}
+	}
 	var group db.Group
 	var channel db.Channel
 	isChannel := false
@@ -57,7 +63,7 @@ func (a *Account) submitToChat(ctx context.Context, l letter, addr string) (stri
 // and not as the client did, so that nobody who left comes back by a reply to all.
 func (a *Account) chatCopies(l letter, p securejoin.Post, to []string, certs []*pgp.Cert, gossip []string) ([]wireCopy, error) {
 	me := a.me()
-	outer, payload, err := headers.Protect(readdressed(l, p), headers.ProtectOptions{
+	outer, payload, err := headers.Protect(readdressed(l, p.ToField(), chatFields(p)), headers.ProtectOptions{
 		Policy: headers.Hidden, OuterDate: outerDate(a.now()), Autocrypt: me.autocrypt, Gossip: gossip,
 		Extra: []message.Field{message.NewField(securejoin.FieldChat, "1.0")},
 	})
@@ -69,25 +75,38 @@ func (a *Account) chatCopies(l letter, p securejoin.Post, to []string, certs []*
 		return nil, err
 	}
 	wire := pgp.JoinEncrypted(outer.Bytes(), ciphertext, newBoundary())
+	return envelopes(to, wire), nil
+}
+
+// envelopes are the transactions that bring one mail to many.
+func envelopes(to []string, wire []byte) []wireCopy {
 	var copies []wireCopy
 	for some := range slices.Chunk(to, maxEnvelope) {
 		copies = append(copies, wireCopy{to: some, wire: wire})
 	}
-	return copies, nil
+	return copies
 }
 
-// readdressed gives a letter with the recipients and the fields of a post.
-func readdressed(l letter, p securejoin.Post) []byte {
+// directing are the fields that say where a message and its answers go to. Some clients put the
+// local address into those for answers.
+var directing = []string{"To", "Cc", "Bcc", "Reply-To", "Mail-Followup-To", "Mail-Reply-To"}
+
+// readdressed gives a letter with other recipients, and with some fields. What the client says to
+// chat programs is not passed on: it may come from a message that was opened here.
+func readdressed(l letter, to string, fields []message.Field) []byte {
 	h, body := message.ParseHeader(l.msg)
-	for _, name := range []string{"To", "Cc", "Bcc", "Reply-To"} {
-		h.Del(name)
-	}
-	h.Add(message.NewField("To", p.ToField()))
-	for _, f := range slices.Concat(p.Lists, p.Fields) {
-		h.Del(f.Name)
-		if f.Name != securejoin.FieldChat { // it stands outside, too
-			h.Add(f)
-		}
+	h.Fields = slices.DeleteFunc(slices.Clone(h.Fields), func(f message.Field) bool {
+		return len(f.Name) >= 5 && strings.EqualFold(f.Name[:5], "Chat-") ||
+			slices.ContainsFunc(directing, func(name string) bool { return strings.EqualFold(name, f.Name) })
+	})
+	h.Add(message.NewField("To", to))
+	for _, f := range fields {
+		h.Add(f)
 	}
 	return slices.Concat(h.Bytes(), []byte("\r\n"), l.msg[body:])
+}
+
+// chatFields are the fields of a post; Chat-Version, which stands outside, too, is not among them.
+func chatFields(p securejoin.Post) []message.Field {
+	return slices.DeleteFunc(slices.Concat(p.Lists, p.Fields), func(f message.Field) bool { return f.Name == securejoin.FieldChat })
 }

@@ -1,25 +1,148 @@
 package account
 
 import (
-	"context"
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
 
-	"mailbridge/autocrypt"
 	"mailbridge/db"
+	"mailbridge/message"
 	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
 
-func (a *Account) readGroup(_ context.Context, _ *arrival, _ securejoin.GroupMessage, _ []autocrypt.Header) (chat, error) {
-	return chat{}, nil
+// findGroup finds a group by its id, its local address, of which only the random part counts, or
+// its name if no other group has it.
+func (a *Account) findGroup(tx *db.Tx, text string) (db.Group, error) {
+	g, err := tx.Group(text)
+	if errors.Is(err, db.ErrNotFound) && localOf(text) != "" {
+		g, err = tx.GroupByLocal(localOf(text))
+	}
+	if !errors.Is(err, db.ErrNotFound) {
+		return g, err
+	}
+	groups, err := tx.Groups()
+	if err != nil {
+		return db.Group{}, err
+	}
+	groups = slices.DeleteFunc(groups, func(g db.Group) bool { return g.Name != text })
+	switch len(groups) {
+	case 0:
+		return db.Group{}, fmt.Errorf("%w: no group %q", ErrNotFound, text)
+	case 1:
+		return groups[0], nil
+	}
+	return db.Group{}, badData(nil, "several groups are called %q: name one by its id or address", text)
 }
 
-func (a *Account) groupStanding(*db.Tx, string, pgp.Fingerprint) (securejoin.Standing, error) {
-	return securejoin.NoGroup, nil
+// groupStanding is how a joiner stands to a group that an invite is for.
+func (a *Account) groupStanding(tx *db.Tx, id string, joiner pgp.Fingerprint) (securejoin.Standing, error) {
+	g, err := tx.Group(id)
+	if errors.Is(err, db.ErrNotFound) {
+		return securejoin.NoGroup, nil
+	}
+	return g.Standing(a.self(), joiner), err
 }
 
-func (a *Account) admitToGroup(*db.Tx, securejoin.Admit) error { return errors.ErrUnsupported }
+// admitToGroup takes in who joined by an invite, and says so to all.
+func (a *Account) admitToGroup(tx *db.Tx, e securejoin.Admit) error {
+	g, err := tx.Group(e.GroupID)
+	if err != nil {
+		return err
+	}
+	who := securejoin.Member{Fingerprint: e.Fingerprint, Addr: e.Addr, Name: e.Name}
+	next, p, err := g.Add(a.self(), who, true, a.now())
+	if err != nil { // it is full, or we left while the joiner waited: nothing that another try would change
+		return a.leave(tx, note{
+			subject: "Not added to " + g.Name + ": " + e.Addr,
+			text:    fmt.Sprintf("%s has joined your invite to the group “%s”, but was not added: %v.", e.Addr, g.Name, err),
+		})
+	}
+	o := groupChange{next: next, posts: []securejoin.Post{p}, notBefore: e.NotBefore}
+	_, err = a.changed(tx, g, o)
+	return err
+}
 
-func (a *Account) submitToGroup(_ context.Context, _ letter, _ string, _ db.Group) (string, error) {
-	return "", errors.ErrUnsupported
+// keepSecret makes encryption a must once a program in the group keeps groups by itself: it shows
+// no plain mail.
+func (a *Account) keepSecret(tx *db.Tx, g db.Group) (db.Group, error) {
+	if g.Encryption != securejoin.WhenPossible {
+		return g, nil
+	}
+	chat, err := a.chatMember(tx, g)
+	if err != nil || chat == "" {
+		return g, err
+	}
+	g.Encryption = securejoin.Required
+	return g, a.leave(tx, note{
+		subject: "Always encrypted now: " + g.Name,
+		text:    fmt.Sprintf("The program of %s shows only encrypted mail. Mail to the group “%s” is always encrypted from now on.", chat, g.Name),
+	})
+}
+
+// chatMember gives a member whose program shows no plain mail; empty: none is known.
+func (a *Account) chatMember(tx *db.Tx, g db.Group) (string, error) {
+	for _, m := range g.Others(a.self()) {
+		peers, err := tx.PeersByKey(m.Fingerprint)
+		if err != nil {
+			return "", err
+		}
+		if slices.ContainsFunc(peers, func(p db.Peer) bool { return p.ReadsHidden && p.Key() == m.Fingerprint }) {
+			return m.Addr, nil
+		}
+	}
+	return "", nil
+}
+
+// revokeGroupInvites ends our open invites to a group: who went knows them.
+func (a *Account) revokeGroupInvites(tx *db.Tx, id string) error {
+	invites, err := tx.Invites(a.now())
+	if err != nil {
+		return err
+	}
+	for _, i := range securejoin.RevokeGroup(invites, id, a.now()) {
+		if err := tx.RevokeInvite(i.ID, a.now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// someoneLeft reports whether somebody who was in a group is not any more.
+func someoneLeft(before, after securejoin.GroupChat) bool {
+	return slices.ContainsFunc(before.Current(), func(m securejoin.Member) bool { return !after.Has(m.Fingerprint) })
+}
+
+// groupAddr is the local address of a group.
+func groupAddr(g db.Group) string { return chatAddr(g.Name, g.Local) }
+
+// memberOf gives the member of now who has an address.
+func memberOf(g db.Group, addr string) (securejoin.Member, bool) {
+	addr = message.CanonicalAddr(addr)
+	current := g.Current()
+	n := slices.IndexFunc(current, func(m securejoin.Member) bool { return m.Addr == addr })
+	if n < 0 {
+		return securejoin.Member{}, false
+	}
+	return current[n], true
+}
+
+// describeGroup gives a group as the user sees it.
+func (a *Account) describeGroup(g db.Group) Group {
+	return Group{
+		ID: g.ID, Name: g.Name, Address: groupAddr(g), Encryption: g.Encryption.String(),
+		Member: g.Has(a.key().Fingerprint()), Members: describeMembers(g.Current()),
+	}
+}
+
+func describeMembers(members []securejoin.Member) []Member {
+	list := make([]Member, len(members))
+	for n, m := range members {
+		list[n] = Member{Address: m.Addr, Name: m.Name, Fingerprint: m.Fingerprint, Since: timeOrNil(m.Added)}
+	}
+	slices.SortFunc(list, func(x, y Member) int {
+		return cmp.Or(cmp.Compare(x.Address, y.Address), cmp.Compare(x.Fingerprint, y.Fingerprint))
+	})
+	return list
 }

@@ -62,13 +62,10 @@ func (a *Account) Submit(ctx context.Context, from string, to []string, msg []by
 // weigh looks up what decides about a letter.
 func (a *Account) weigh(ctx context.Context, l letter) ([]recipient, request, error) {
 	var recipients []recipient
-	q := request{wish: headers.AskedFor(l.header)}
-	related := append(headers.References(l.header), nestedMessageIDs(l.msg, l.root)...)
-	answers, err := a.anywhere(ctx, func(tx *db.Tx) (bool, error) { return tx.AnyProtected(related) })
+	q, err := a.requestOf(ctx, l)
 	if err != nil {
 		return nil, q, err
 	}
-	q.reply = answers || carriesOpened(l.msg, l.root)
 	err = a.db.View(ctx, func(tx *db.Tx) error {
 		for _, addr := range append(append([]string{}, l.visible...), l.bcc...) {
 			r, err := a.lookUp(tx, addr, q.reply)
@@ -80,6 +77,13 @@ func (a *Account) weigh(ctx context.Context, l letter) ([]recipient, request, er
 		return nil
 	})
 	return recipients, q, err
+}
+
+// requestOf says what a letter asks for, whoever it goes to.
+func (a *Account) requestOf(ctx context.Context, l letter) (request, error) {
+	related := append(headers.References(l.header), nestedMessageIDs(l.msg, l.root)...)
+	answers, err := a.anywhere(ctx, func(tx *db.Tx) (bool, error) { return tx.AnyProtected(related) })
+	return request{wish: headers.AskedFor(l.header), reply: answers || carriesOpened(l.msg, l.root)}, err
 }
 
 // refuse tells why a letter is not sent: shortly to the client, in full in a note.
@@ -164,9 +168,9 @@ func gossip(recipients []recipient) []string {
 	return values
 }
 
-// dispatch stores what is to be sent together with the sender's own copy, and waits for the
-// provider's verdict.
-func (a *Account) dispatch(ctx context.Context, l letter, copies []wireCopy, encrypted bool) (string, error) {
+// dispatch stores what is to be sent together with the sender's own copy, and what else follows
+// from it, and waits for the provider's verdict.
+func (a *Account) dispatch(ctx context.Context, l letter, copies []wireCopy, encrypted bool, also ...func(*db.Tx) error) (string, error) {
 	own := l.withBcc()
 	upload := headers.Submit(l.msg, headers.SubmitOptions{})
 	if encrypted {
@@ -181,8 +185,15 @@ func (a *Account) dispatch(ctx context.Context, l letter, copies []wireCopy, enc
 	}
 	var ids []int64
 	err = a.db.Update(ctx, func(tx *db.Tx) (err error) {
-		ids, err = a.enqueue(tx, l, copies, saved, encrypted)
-		return err
+		if ids, err = a.enqueue(tx, l, copies, saved, encrypted); err != nil {
+			return err
+		}
+		for _, do := range also {
+			if err := do(tx); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if errors.Is(err, db.ErrFull) {
 		return "", &Refusal{452, [3]int{4, 3, 1}, "The disk is full. The message was not sent."}

@@ -2,6 +2,7 @@ package db
 
 import (
 	"encoding/json"
+	"slices"
 
 	"mailbridge/securejoin"
 )
@@ -14,6 +15,8 @@ type Group struct {
 	Local string
 	// Thread are the Message-IDs of the last messages, oldest first.
 	Thread []string
+	// Made: it was made here, and not learnt from others.
+	Made bool
 }
 
 // Channel is a channel with what only this account knows of it.
@@ -26,8 +29,12 @@ type Channel struct {
 // maxThread is how many messages of a thread are remembered: as many as References names.
 const maxThread = 3
 
-// Followed gives a thread with one more message.
+// Followed gives a thread with one more message. One that has none, or that came before,
+// changes nothing.
 func Followed(thread []string, messageID string) []string {
+	if messageID == "" || slices.Contains(thread, messageID) {
+		return thread
+	}
 	thread = append(thread[:len(thread):len(thread)], messageID)
 	return thread[max(0, len(thread)-maxThread):]
 }

@@ -246,13 +246,19 @@ func (g GroupChat) expel(l Listed, m GroupMessage) GroupChat {
 	return g
 }
 
-// refresh takes the sender's address and name, which it may change.
+// refresh takes the sender's address and name, which it may change. The address of another
+// member stays with that one: a message names an address once, and would pass it by.
 func (g GroupChat) refresh(m GroupMessage) GroupChat {
 	was, ok := g.Find(m.Signer)
 	if !ok || m.From.Addr == "" {
 		return g
 	}
-	was.Addr = m.From.Addr
+	taken := slices.ContainsFunc(g.Members, func(o Member) bool {
+		return o.Current() && o.Addr == m.From.Addr && o.Fingerprint != m.Signer
+	})
+	if !taken {
+		was.Addr = m.From.Addr
+	}
 	if m.From.Name != "" {
 		was.Name = m.From.Name
 	}

@@ -1,0 +1,187 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"mailbridge/autocrypt"
+	"mailbridge/db"
+	"mailbridge/message"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+// groupFields are not shown: whoever knows a group's id could write into it in programs that
+// check less, and a message that is passed on would tell it.
+var groupFields = []string{
+	securejoin.FieldGroupID, securejoin.FieldMembers, securejoin.FieldTimes, securejoin.FieldPast,
+	securejoin.FieldAddedKey, securejoin.FieldRemovedKey,
+}
+
+// groupMail is a message of a group with what else it brings.
+type groupMail struct {
+	securejoin.GroupMessage
+	messageID string             // by which the others know it
+	keys      []autocrypt.Header // of its recipients
+	local     string             // of the group's address here, should it become known
+}
+
+// readGroup reads a message of a group. What it changes counts only from who is in the group, and
+// only if it is no mail of before the account was added.
+func (a *Account) readGroup(ctx context.Context, m *arrival, g groupMail) (chat, error) {
+	var before, after db.Group
+	var changes securejoin.Changes
+	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
+		before, after, changes, err = a.mergeGroup(tx, g)
+		return err
+	})
+	if err != nil {
+		return chat{}, err
+	}
+	c := chat{del: groupFields}
+	if !changes.FromMember || m.Old && before.ID == "" {
+		c.warnings = []string{"not-a-member"}
+		return c, nil
+	}
+	if m.Old { // it changes nothing
+		after, changes = before, securejoin.Changes{}
+	} else {
+		c.apply = func(tx *db.Tx) error { return a.applyGroup(tx, g) }
+	}
+	c.hidden = changes.Repeat()
+	if changes.Asked {
+		c.set = append(c.set, message.NewField("Subject", message.EncodeWord(after.Name)))
+		c.text = changeText(changes, a.self())
+	}
+	if after.Has(a.key().Fingerprint()) {
+		c.set = append(c.set, message.NewField("Reply-To", message.Address{Name: after.Name, Addr: groupAddr(after)}.String()))
+	}
+	return c, nil
+}
+
+// changeText says what a message that was made for a change has done.
+func changeText(c securejoin.Changes, me securejoin.Self) string {
+	if lines := c.Lines(me); len(lines) > 0 {
+		return strings.Join(lines, "\n")
+	}
+	return "This message is about a change of the group that does not hold: it is older than what is known, or names nobody whose key is known."
+}
+
+// mergeGroup merges a message into its group, as it is stored, without storing it. Of a group that
+// is not known it gives the new one, if the message may make it known.
+func (a *Account) mergeGroup(tx *db.Tx, g groupMail) (before, after db.Group, c securejoin.Changes, err error) {
+	me := a.self()
+	before, err = tx.Group(g.ID)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		after, c, err = a.enterGroup(tx, g)
+		return db.Group{}, after, c, err
+	case err != nil:
+		return before, before, c, err
+	}
+	if g.Signer == me.Fingerprint { // another device of ours may be in again
+		self, _ := before.Find(me.Fingerprint)
+		g.Proven = g.Proven || g.Date.After(self.Removed)
+	}
+	after = before
+	after.GroupChat, c = before.Merge(me, g.GroupMessage, a.now())
+	if c.FromMember {
+		after.Thread = db.Followed(after.Thread, g.messageID)
+	}
+	return before, after, c, nil
+}
+
+// enterGroup makes a group known that we were taken into: by our own join, by another device of
+// ours, or by a contact who is verified or was introduced.
+func (a *Account) enterGroup(tx *db.Tx, g groupMail) (db.Group, securejoin.Changes, error) {
+	if !g.Proven && g.Signer != a.key().Fingerprint() {
+		peer, err := tx.PeerOrNew(g.From.Addr)
+		if err != nil {
+			return db.Group{}, securejoin.Changes{}, err
+		}
+		if trust := peer.Trust(g.Signer); peer.Blocked || trust != db.TrustVerified && trust != db.TrustIntroduced {
+			return db.Group{}, securejoin.Changes{}, nil
+		}
+	}
+	entered, c, err := securejoin.EnterGroup(a.self(), g.GroupMessage, a.now())
+	if err != nil {
+		return db.Group{}, securejoin.Changes{}, nil // it does not take us in
+	}
+	return db.Group{GroupChat: entered, Local: g.local, Thread: db.Followed(nil, g.messageID)}, c, nil
+}
+
+// applyGroup stores what a message changed, in the transaction that shows it.
+func (a *Account) applyGroup(tx *db.Tx, g groupMail) error {
+	before, after, c, err := a.mergeGroup(tx, g)
+	if err != nil || !c.FromMember {
+		return err
+	}
+	if err := a.keepMemberKeys(tx, after, g.keys); err != nil {
+		return err
+	}
+	if c.RevokesInvites() {
+		if err := a.revokeGroupInvites(tx, after.ID); err != nil {
+			return err
+		}
+	}
+	if err := a.noteChanges(tx, before, after, c); err != nil {
+		return err
+	}
+	if after, err = a.keepSecret(tx, after); err != nil {
+		return err
+	}
+	return tx.PutGroup(after)
+}
+
+// keepMemberKeys keeps the certificates that a message brings of members. That the contact of
+// such an address has another key does not matter: a member is who has the key.
+func (a *Account) keepMemberKeys(tx *db.Tx, g db.Group, keys []autocrypt.Header) error {
+	for _, h := range keys {
+		if fpr := h.Cert.Fingerprint(); !g.Has(fpr) || fpr == a.key().Fingerprint() {
+			continue
+		}
+		if _, err := tx.MergeCert(h.Cert, a.now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteChanges tells what is not said by the message itself: changes that an ordinary message
+// brings along in its lists, and members whose key is not the one of the verified contact.
+func (a *Account) noteChanges(tx *db.Tx, before, after db.Group, c securejoin.Changes) error {
+	if lines := c.Lines(a.self()); len(lines) > 0 && !c.Asked && !c.Entered {
+		err := a.leave(tx, note{"Changes in the group " + after.Name, fmt.Sprintf("In the group “%s”:\n\n%s", before.Name, strings.Join(lines, "\n"))})
+		if err != nil {
+			return err
+		}
+	}
+	added := c.Added
+	if c.Entered {
+		added = after.Others(a.self())
+	}
+	for _, m := range added {
+		peer, err := tx.PeerOrNew(m.Addr)
+		if err != nil {
+			return err
+		}
+		if !peer.Verified() || peer.VerifiedCert == m.Fingerprint {
+			continue
+		}
+		if err := a.leave(tx, otherKeyNote(after, m, peer.VerifiedCert)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func otherKeyNote(g db.Group, m securejoin.Member, verified pgp.Fingerprint) note {
+	return note{
+		subject: "Another key for " + m.Addr + " in the group " + g.Name,
+		text: fmt.Sprintf("%s is in the group “%s” with another key than the one that you have verified for this address. "+
+			"Mail to the group is encrypted to the member's key, mail to the contact to the verified one.\n\nVerified key:\n%s\nKey in the group:\n%s",
+			m.Title(), g.Name, verified, m.Fingerprint),
+	}
+}
