@@ -28,10 +28,7 @@ type chat struct {
 // readChat reads what an opened message does in a group or channel. secret is the channel's
 // secret that opened it; empty: it was encrypted to our key.
 func (a *Account) readChat(ctx context.Context, m *arrival, inner message.Header, opened *pgp.Opened, secret string) (chat, error) {
-	var signer pgp.Fingerprint
-	if opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs {
-		signer = opened.Signature.Signer
-	}
+	signer := signerOf(opened)
 	keys := gossiped(inner)
 	gossip := map[string]pgp.Fingerprint{}
 	for _, h := range keys {

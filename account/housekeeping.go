@@ -50,6 +50,7 @@ func (a *Account) tidy(tx *db.Tx) error {
 		}
 	}
 	return errors.Join(
+		a.rotateChannels(tx),
 		tx.PruneInvites(now.Add(-securejoin.Tombstone)),
 		tx.PruneJoins(now.Add(-securejoin.Tombstone)),
 		tx.PruneHandled(now.Add(-handledFor)),

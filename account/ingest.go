@@ -14,7 +14,6 @@ import (
 	"mailbridge/message"
 	"mailbridge/mirror"
 	"mailbridge/pgp"
-	"mailbridge/securejoin"
 )
 
 // ingester is what the mirror asks about arrivals.
@@ -385,71 +384,4 @@ func stateName(s pgp.SignatureState) string {
 		return "unknown"
 	}
 	return "none"
-}
-
-// ingestSymmetric tries the secrets of our joins and invites, newest first.
-func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []byte, form pgp.Form) (mirror.Ruling, error) {
-	if form != pgp.FormProper || m.Old || len(m.Raw) > maxHandshake {
-		return a.asItCame(m), nil
-	}
-	if wait := a.trials.wait(a.now()); wait > 0 {
-		return mirror.Ruling{Verdict: mirror.Hold, RetryAt: a.now().Add(wait)}, nil
-	}
-	proofs, err := a.proofs(ctx)
-	if err != nil {
-		return mirror.Ruling{}, err
-	}
-	secrets := make([]string, len(proofs))
-	for i, p := range proofs {
-		secrets[i] = p.Secret()
-	}
-	a.trials.spend(len(secrets))
-	opened, err := pgp.OpenSymmetric(ciphertext, secrets, a.openOptions(ctx, m))
-	switch {
-	case errors.Is(err, pgp.ErrNoSecret):
-		return a.locked(m), nil
-	case errors.Is(err, pgp.ErrDamaged), errors.Is(err, pgp.ErrTooLarge):
-		return a.damaged(m), nil
-	case err != nil:
-		return a.asItCame(m), nil
-	}
-	inner, _ := message.ParseHeader(opened.Payload)
-	ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, &proofs[opened.Secret])
-	if err != nil || ok {
-		return ruling, err
-	}
-	// Opened with a secret of ours, but no step of a handshake: whoever holds a link could hide
-	// anything in that form.
-	return a.asItCame(m), nil
-}
-
-// lockedAfter is how long a symmetric message that no secret opens is held back before it is
-// shown as it came: a secret may come from another device.
-const lockedAfter = 10 * time.Minute
-
-func (a *Account) locked(m *arrival) mirror.Ruling {
-	shown := m.Since.Add(lockedAfter)
-	if m.Since.IsZero() || !a.now().Before(shown) {
-		return a.asItCame(m)
-	}
-	return mirror.Ruling{Verdict: mirror.Hold, RetryAt: shown}
-}
-
-// proofs lists the secrets that may open a symmetric message.
-func (a *Account) proofs(ctx context.Context) ([]securejoin.Proof, error) {
-	var list []securejoin.Proof
-	err := a.db.View(ctx, func(tx *db.Tx) error {
-		joins, err := tx.JoinSecrets()
-		if err != nil {
-			return err
-		}
-		list = append(list, joins...)
-		secrets, err := tx.InviteSecrets(a.now())
-		list = slices.Grow(list, len(secrets))
-		for _, s := range secrets {
-			list = append(list, securejoin.Proof{Fingerprint: a.key().Fingerprint(), Auth: s.Auth})
-		}
-		return err
-	})
-	return list, err
 }

@@ -22,8 +22,7 @@ type Group struct {
 // Channel is a channel with what only this account knows of it.
 type Channel struct {
 	securejoin.ChannelChat
-	Local  string
-	Thread []string
+	Local string // as in Group
 }
 
 // maxThread is how many messages of a thread are remembered: as many as References names.
@@ -67,6 +66,17 @@ func (tx *Tx) ChannelByLocal(local string) (Channel, error) {
 
 // Channels gives all channels, by id.
 func (tx *Tx) Channels() ([]Channel, error) { return chats[Channel](tx, "channel") }
+
+// ChannelSecrets gives the secrets of all channels that are open, our own and those that we
+// subscribe to: what is tried on a symmetric message.
+func (tx *Tx) ChannelSecrets() ([]string, error) {
+	list, err := chats[struct{ Secrets []string }](tx, "channel")
+	var secrets []string
+	for _, c := range list {
+		secrets = append(secrets, c.Secrets...)
+	}
+	return secrets, err
+}
 
 // PutChannel stores a channel, new or changed.
 func (tx *Tx) PutChannel(c Channel) error { return putChat(tx, "channel", c.ID, c.Local, c) }

@@ -149,26 +149,27 @@ func (c ChannelChat) Post(me Self) (Post, error) {
 }
 
 // Add takes a subscriber in and gives the message that ends its handshake: to
-// it alone, with the secret. Of one who is in already it is repeated.
+// it alone, with the secret. Of one who is in already it is repeated, to the
+// address that it has now.
 func (c ChannelChat) Add(me Self, who Member, now time.Time) (ChannelChat, Post, error) {
 	switch {
 	case !c.Own(me) || !c.Open():
 		return c, Post{}, ErrNotOwner
 	case who.Fingerprint == "" || canonical(who.Addr) == "":
 		return c, Post{}, ErrNoAddress
-	case len(c.Subscribers) >= MaxSubscribers:
+	}
+	m := Member{Fingerprint: who.Fingerprint, Addr: canonical(who.Addr), Name: cleanName(who.Name), Added: seconds(now)}
+	if n := c.index(who.Fingerprint); n >= 0 {
+		was := c.Subscribers[n]
+		m.Removed, m.RemovedBy = was.Removed, was.RemovedBy
+		m.Added = later(m.Added, m.Removed)
+		if was.Current() {
+			m.Added = was.Added
+		}
+	} else if len(c.Subscribers) >= MaxSubscribers {
 		return c, Post{}, ErrTooLarge
 	}
-	n := c.index(who.Fingerprint)
-	if n < 0 || !c.Subscribers[n].Current() {
-		m := Member{Fingerprint: who.Fingerprint, Addr: canonical(who.Addr), Name: cleanName(who.Name), Added: seconds(now)}
-		if n >= 0 {
-			m.Removed, m.RemovedBy = c.Subscribers[n].Removed, c.Subscribers[n].RemovedBy
-			m.Added = later(m.Added, m.Removed)
-		}
-		c = c.put(m)
-	}
-	return c, c.added(c.Subscribers[c.index(who.Fingerprint)]), nil
+	return c.put(m), c.added(m), nil
 }
 
 // added is what a subscriber gets the secret with.

@@ -63,6 +63,7 @@ const (
 	NewKey                           // another secret came; nothing to show
 	Unsubscribed                     // we are out of it
 	Departed                         // a subscriber of ours left; nothing to show
+	Settled                          // a change that is known already, or superseded; nothing to show
 )
 
 // SubscribeTo makes a channel known by the message that ended a join of ours
@@ -97,12 +98,15 @@ func (c ChannelChat) Receive(me Self, m ChannelMessage) (ChannelChat, ChannelEve
 	case m.ID != c.ID || m.Signer == "":
 		return c, NoEvent
 	case c.Own(me):
-		return c.receiveAsOwner(m)
+		return c.receiveAsOwner(me, m)
 	case m.Signer != c.Owner.Fingerprint || m.Opened != "" && !c.has(m.Opened):
 		return c, NoEvent
 	case m.adds(me) && m.Opened == "":
 		return c.readmit(m)
 	case !c.Ended.IsZero():
+		if m.removes(me.Fingerprint) && m.Opened == "" && !m.Date.After(c.Ended) {
+			return c, Settled
+		}
 		return c, NoEvent
 	case m.removes(me.Fingerprint):
 		if m.Date.Before(c.RotatedAt) {
@@ -126,8 +130,11 @@ func (c ChannelChat) has(secret string) bool {
 // readmit takes the secret of a member-added about us. An old one, sent
 // again, changes nothing.
 func (c ChannelChat) readmit(m ChannelMessage) (ChannelChat, ChannelEvent) {
-	if !c.Ended.IsZero() && !m.Proven || m.Date.Before(later(c.RotatedAt, c.Ended)) {
+	switch {
+	case !c.Ended.IsZero() && (!m.Proven || m.Date.Before(c.Ended)):
 		return c, NoEvent
+	case m.Date.Before(c.RotatedAt):
+		return c, Settled
 	}
 	event := NewKey
 	if !c.Ended.IsZero() {
@@ -148,12 +155,34 @@ func (c ChannelChat) rename(m ChannelMessage) ChannelChat {
 	return c
 }
 
-func (c ChannelChat) receiveAsOwner(m ChannelMessage) (ChannelChat, ChannelEvent) {
+// receiveAsOwner takes the posts of our other devices, and that a subscriber
+// leaves. Whoever leaves keeps the secret until the next one is made: if every
+// leaving made one, anybody with the link could make us write to all
+// subscribers, as often as he likes.
+func (c ChannelChat) receiveAsOwner(me Self, m ChannelMessage) (ChannelChat, ChannelEvent) {
+	if m.Signer == me.Fingerprint {
+		return c, c.ownDevice(m)
+	}
 	n := c.index(m.Signer)
-	if n < 0 || !c.Subscribers[n].Current() || !m.removes(m.Signer) || m.Opened != "" {
+	if n < 0 || !m.removes(m.Signer) || m.Opened != "" {
 		return c, NoEvent
 	}
 	was := c.Subscribers[n]
+	if !was.Current() || !m.Date.After(was.Removed) {
+		return c, Settled // an old one, sent again
+	}
 	was.Removed, was.RemovedBy = later(m.Date, was.Added.Add(time.Second)), m.Signer
 	return c.put(was), Departed
+}
+
+// ownDevice tells a post of another device of ours from what it tells single
+// subscribers.
+func (c ChannelChat) ownDevice(m ChannelMessage) ChannelEvent {
+	switch {
+	case m.Opened != "" && !c.has(m.Opened):
+		return NoEvent
+	case m.Added != nil || m.Removed != nil:
+		return Settled
+	}
+	return Posted
 }

@@ -96,6 +96,11 @@ func TestChannelAdd(t *testing.T) {
 	if _, _, err := c.Add(aliceSelf, securejoin.Member{Addr: bobAddr}, noon); !errors.Is(err, securejoin.ErrNoAddress) {
 		t.Error(err)
 	}
+	moved := member(bobSelf)
+	moved.Addr = "bob@new.example"
+	if next, p, err = c.Add(aliceSelf, moved, noon); err != nil || p.Recipients[0].Addr != moved.Addr || len(next.Current()) != 2 || next.Current()[0].Addr != moved.Addr {
+		t.Errorf("%+v, %v", next, err)
+	}
 	if c.Standing(aliceSelf, bobKey) != securejoin.Insider || c.Standing(aliceSelf, eveKey) != securejoin.Outsider || c.Standing(bobSelf, eveKey) != securejoin.NoGroup {
 		t.Error("other standings")
 	}
@@ -186,7 +191,7 @@ func TestChannelReplay(t *testing.T) {
 	if !slices.Equal(bobs.Secrets, c.Secrets) || len(c.Secrets) != 3 {
 		t.Fatalf("%v, %v", bobs.Secrets, c.Secrets)
 	}
-	if next, event := bobs.Receive(bobSelf, old); event != securejoin.NoEvent || !slices.Equal(next.Secrets, bobs.Secrets) {
+	if next, event := bobs.Receive(bobSelf, old); event != securejoin.Settled || !slices.Equal(next.Secrets, bobs.Secrets) {
 		t.Errorf("%v, %v", event, next.Secrets)
 	}
 	left, _, err := bobs.Leave(bobSelf, noon)
@@ -228,12 +233,49 @@ func TestChannelLeave(t *testing.T) {
 	if event != securejoin.Departed || addrs(next.Current()) != "carol" || next.Standing(aliceSelf, bobKey) != securejoin.Outsider {
 		t.Errorf("%v, %+v", event, next)
 	}
+	// The same again, also once he is back, changes nothing.
+	back, _, err := next.Add(aliceSelf, member(bobSelf), noon.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []securejoin.ChannelChat{next, back} {
+		if again, event := c.Receive(aliceSelf, m); event != securejoin.Settled || addrs(again.Current()) != addrs(c.Current()) {
+			t.Errorf("%v, %+v", event, again)
+		}
+	}
 	m.Signer = carolKey // she cannot remove him
 	if _, event := c.Receive(aliceSelf, m); event != securejoin.NoEvent {
 		t.Errorf("event %v", event)
 	}
 	if _, _, err := c.Leave(aliceSelf, noon); !errors.Is(err, securejoin.ErrNotMember) {
 		t.Error(err)
+	}
+}
+
+// TestChannelOtherDevice: what another device of the owner sends is its post, or nothing new.
+func TestChannelOtherDevice(t *testing.T) {
+	t.Parallel()
+	c := ownChannel(t, noise())
+	p, err := c.Post(aliceSelf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := posted(t, p, aliceSelf, noon)
+	if _, event := c.Receive(aliceSelf, post); event != securejoin.Posted {
+		t.Errorf("event %v", event)
+	}
+	post.Opened = strings.Repeat("x", 43)
+	if _, event := c.Receive(aliceSelf, post); event != securejoin.NoEvent {
+		t.Errorf("event %v of another channel's secret", event)
+	}
+	next, posts, err := c.Remove(noise(), aliceSelf, carolKey, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range posts {
+		if _, event := next.Receive(aliceSelf, posted(t, p, aliceSelf, noon)); event != securejoin.Settled {
+			t.Errorf("event %v", event)
+		}
 	}
 }
 

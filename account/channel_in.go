@@ -1,0 +1,130 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"mailbridge/autocrypt"
+	"mailbridge/db"
+	"mailbridge/message"
+	"mailbridge/mirror"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+// ingestPost shows what a channel's secret has opened, if it is a post: of exactly one signer,
+// the channel's owner. All subscribers know the secret, so that what one of them wrote, or took
+// from another channel, is shown as it came, and nothing of its content.
+func (a *Account) ingestPost(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header, secret string) (mirror.Ruling, error) {
+	if len(opened.Signature.Issuers) != 1 {
+		return a.asItCame(m), nil
+	}
+	c, ok := securejoin.ReadChannel(inner, signerOf(opened), nil, secret, a.now())
+	if !ok {
+		return a.asItCame(m), nil
+	}
+	_, event, err := a.channelAfter(ctx, c)
+	if err != nil || event != securejoin.Posted {
+		return a.asItCame(m), err
+	}
+	return a.ingestOpened(ctx, m, opened, secret)
+}
+
+// signerOf is the signer whose word counts; empty: there is none.
+func signerOf(opened *pgp.Opened) pgp.Fingerprint {
+	if opened.Signature.State != pgp.SignatureGood || !opened.IntendedForUs {
+		return ""
+	}
+	return opened.Signature.Signer
+}
+
+// channelAfter is the channel of a message as the message leaves it. Where it is unknown, and
+// the message does not make it known, nothing happens in it.
+func (a *Account) channelAfter(ctx context.Context, m securejoin.ChannelMessage) (c db.Channel, event securejoin.ChannelEvent, err error) {
+	err = a.db.View(ctx, func(tx *db.Tx) (err error) {
+		c, event, err = a.receiveInChannel(tx, m)
+		return err
+	})
+	return c, event, err
+}
+
+func (a *Account) receiveInChannel(tx *db.Tx, m securejoin.ChannelMessage) (db.Channel, securejoin.ChannelEvent, error) {
+	c, err := tx.Channel(m.ID)
+	if errors.Is(err, db.ErrNotFound) {
+		c.ChannelChat, err = securejoin.SubscribeTo(a.self(), m)
+		if err != nil {
+			return db.Channel{}, securejoin.NoEvent, nil
+		}
+		c.Local = newLocal()
+		return c, securejoin.Subscribed, nil
+	}
+	if err != nil {
+		return db.Channel{}, securejoin.NoEvent, err
+	}
+	var event securejoin.ChannelEvent
+	c.ChannelChat, event = c.Receive(a.self(), m)
+	return c, event, nil
+}
+
+// readChannel says how a message of a channel is shown, and what it changes. Mail from before
+// the account was added changes nothing.
+func (a *Account) readChannel(ctx context.Context, m *arrival, c securejoin.ChannelMessage, _ []autocrypt.Header) (chat, error) {
+	channel, event, err := a.channelAfter(ctx, c)
+	if err != nil || channel.ID == "" {
+		return chat{}, err
+	}
+	if m.Old && event != securejoin.Posted {
+		return chat{}, nil
+	}
+	shown := chat{text: channel.Line(event), del: notOfPosts, set: []message.Field{listID(channel)}}
+	if !m.Old {
+		shown.apply = func(tx *db.Tx) error { return a.applyInChannel(tx, c, channel.Local) }
+	}
+	switch event {
+	case securejoin.NoEvent:
+		if c.Signer == channel.Owner.Fingerprint {
+			return chat{}, nil
+		}
+		return chat{warnings: []string{"not-a-member"}}, nil
+	case securejoin.NewKey, securejoin.Departed, securejoin.Settled:
+		shown.hidden = len(m.Raw) <= maxHandshake
+	}
+	return shown, nil
+}
+
+// applyInChannel takes a message again, from the committed state. local is for a channel that it
+// makes known: the view names it already.
+func (a *Account) applyInChannel(tx *db.Tx, m securejoin.ChannelMessage, local string) error {
+	was, err := tx.Channel(m.ID)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	c, event, err := a.receiveInChannel(tx, m)
+	switch {
+	case err != nil:
+		return err
+	case event == securejoin.NoEvent, event == securejoin.Settled:
+		return nil
+	case event == securejoin.Posted && was.NameAt.Equal(c.NameAt):
+		return nil // it did not rename the channel
+	case was.ID == "":
+		c.Local = local
+	}
+	if m.Secret != "" {
+		tx.AfterCommit(a.mirror.Retry) // a post that came before its secret is held
+	}
+	return tx.PutChannel(c)
+}
+
+// notOfPosts are fields that would lead an answer to a post, or what a client offers for lists,
+// elsewhere than to the owner.
+var notOfPosts = []string{
+	"Reply-To", "Mail-Reply-To", "Mail-Followup-To", "List-Id", "List-Post", "List-Help", "List-Subscribe",
+	"List-Unsubscribe", "List-Unsubscribe-Post", "List-Owner", "List-Archive", "Archived-At",
+}
+
+// listID names a channel for the client's filters (RFC 2919). The channel's own id is not shown,
+// as that of a group is not.
+func listID(c db.Channel) message.Field {
+	return message.NewField("List-Id", message.Address{Name: c.Name, Addr: c.Local + "." + chatDomain}.String())
+}
