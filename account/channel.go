@@ -203,3 +203,7 @@ func (a *Account) describeChannel(c db.Channel) Channel {
 func describeMember(m securejoin.Member) Member {
 	return Member{Address: m.Addr, Name: m.Name, Fingerprint: m.Fingerprint, Since: timeOrNil(m.Added)}
 }
+
+func (a *Account) checkChannel(_ *db.Tx, check Check, _ db.Channel) (Check, error) {
+	return check, nil
+}

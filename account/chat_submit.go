@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailbridge/autocrypt"
 	"mailbridge/db"
 	"mailbridge/headers"
 	"mailbridge/message"
@@ -39,13 +40,9 @@ func (a *Account) submitToChat(ctx context.Context, l letter, addr string) (stri
 	}
 	var group db.Group
 	var channel db.Channel
-	isChannel := false
+	var isChannel bool
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
-		group, err = tx.GroupByLocal(localOf(addr))
-		if errors.Is(err, db.ErrNotFound) {
-			isChannel = true
-			channel, err = tx.ChannelByLocal(localOf(addr))
-		}
+		group, channel, isChannel, err = chatByAddr(tx, addr)
 		return err
 	})
 	switch {
@@ -57,6 +54,31 @@ func (a *Account) submitToChat(ctx context.Context, l letter, addr string) (stri
 		return a.submitToChannel(ctx, l, addr, channel)
 	}
 	return a.submitToGroup(ctx, l, addr, group)
+}
+
+// chatByAddr finds the group, or the channel, of a local address.
+func chatByAddr(tx *db.Tx, addr string) (g db.Group, c db.Channel, isChannel bool, err error) {
+	if g, err = tx.GroupByLocal(localOf(addr)); errors.Is(err, db.ErrNotFound) {
+		c, err = tx.ChannelByLocal(localOf(addr))
+		isChannel = true
+	}
+	return g, c, isChannel, err
+}
+
+// checkChat says what would happen to a new message for a local address.
+func (a *Account) checkChat(tx *db.Tx, addr string) (Check, error) {
+	check := Check{Address: addr, Outcome: outcomeRefuse.String(), Recommendation: autocrypt.Disable.String()}
+	g, c, isChannel, err := chatByAddr(tx, addr)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		check.Reason = "there is no group or channel with this address here"
+		return check, nil
+	case err != nil:
+		return check, err
+	case isChannel:
+		return a.checkChannel(tx, check, c)
+	}
+	return a.checkGroup(tx, check, g)
 }
 
 // chatCopies makes the mail of a letter into a group or channel: addressed as the post says,

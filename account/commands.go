@@ -344,6 +344,14 @@ func (a *Account) Check(ctx context.Context, addresses []string) ([]Check, error
 				return badData(nil, "%q is not a mail address", address)
 			}
 			addr := message.CanonicalAddr(list[0].Addr)
+			if localOf(addr) != "" {
+				check, err := a.checkChat(tx, addr)
+				if err != nil {
+					return err
+				}
+				checks = append(checks, check)
+				continue
+			}
 			if bridgeAddr(addr) {
 				checks = append(checks, Check{Address: addr, Outcome: outcomeRefuse.String(), Recommendation: autocrypt.Disable.String(),
 					Reason: "mailbridge.invalid is the bridge itself, and it takes no mail there"})

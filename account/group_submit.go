@@ -69,28 +69,65 @@ func (a *Account) notInGroup(l letter, addr string, g db.Group) []recipient {
 	return others
 }
 
-// weighGroup looks up what decides about a letter to a group. The key of a member is the one that
-// it is in the group with, whatever the contact of that address has.
+// weighGroup looks up what decides about a letter to a group.
 func (a *Account) weighGroup(ctx context.Context, l letter, p securejoin.Post) ([]recipient, request, error) {
 	var recipients []recipient
 	q, err := a.requestOf(ctx, l)
 	if err != nil {
 		return nil, q, err
 	}
-	err = a.db.View(ctx, func(tx *db.Tx) error {
-		for _, m := range p.Recipients {
-			r, err := a.lookUp(tx, m.Addr, q.reply)
-			if err != nil {
-				return err
-			}
-			if r.cert, err = a.memberCert(tx, m); err != nil {
-				return err
-			}
-			recipients = append(recipients, r)
-		}
-		return nil
+	err = a.db.View(ctx, func(tx *db.Tx) (err error) {
+		recipients, err = a.lookUpMembers(tx, p, q.reply)
+		return err
 	})
 	return recipients, q, err
+}
+
+// lookUpMembers gathers what is known of those to whom a post goes. The key of a member is the one
+// that it is in the group with, whatever the contact of that address has.
+func (a *Account) lookUpMembers(tx *db.Tx, p securejoin.Post, reply bool) ([]recipient, error) {
+	var recipients []recipient
+	for _, m := range p.Recipients {
+		r, err := a.lookUp(tx, m.Addr, reply)
+		if err != nil {
+			return nil, err
+		}
+		if r.cert, err = a.memberCert(tx, m); err != nil {
+			return nil, err
+		}
+		recipients = append(recipients, r)
+	}
+	return recipients, nil
+}
+
+// checkGroup says what would happen to a new message into a group.
+func (a *Account) checkGroup(tx *db.Tx, check Check, g db.Group) (Check, error) {
+	p, err := g.Post(a.self(), a.now())
+	switch {
+	case errors.Is(err, securejoin.ErrNotMember):
+		check.Reason = fmt.Sprintf("you are not in the group %q any more", g.Name)
+		return check, nil
+	case len(p.Recipients) == 0:
+		check.Reason = fmt.Sprintf("there is nobody else in the group %q", g.Name)
+		return check, nil
+	}
+	recipients, err := a.lookUpMembers(tx, p, false)
+	if err != nil {
+		return check, err
+	}
+	d := decideGroup(g, recipients, request{wish: headers.NoWish})
+	check.Outcome = d.outcome.String()
+	check.Reason = fmt.Sprintf("the group %q has %d other members", g.Name, len(recipients))
+	switch d.outcome {
+	case outcomeRefuse:
+		check.Reason += fmt.Sprintf(", and is encrypted, but no usable key is known of %s", names(d.lacking))
+		return check, nil
+	case outcomePlain:
+		check.Reason += fmt.Sprintf(", and no usable key is known of %s", names(d.lacking))
+		return check, nil
+	}
+	check.Recommendation = autocrypt.Encrypt.String()
+	return check, nil
 }
 
 // decideGroup settles the outcome for a whole group. One that must be encrypted is, whatever the
