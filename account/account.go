@@ -84,6 +84,7 @@ type Account struct {
 	settings      Settings
 	upstream      upstream.Config
 	identity      atomic.Pointer[identity]
+	shared        atomic.Bool // another device may use the account with the same key
 	localPassword string
 	tagKey        []byte
 	trials        trials
@@ -211,6 +212,8 @@ func dataKey(ctx context.Context, o Options) (db.Key, error) {
 // prepare reads what is sealed in the index and wires the parts.
 func (a *Account) prepare(ctx context.Context) error {
 	var secret []byte
+	var others devices
+	var former []*pgp.Key
 	err := a.db.View(ctx, func(tx *db.Tx) error {
 		described, err := tx.Setting(settingSettings)
 		if err != nil {
@@ -227,6 +230,12 @@ func (a *Account) prepare(ctx context.Context) error {
 		if a.tagKey, err = tx.Setting(settingSealTag); err != nil {
 			return err
 		}
+		if others, err = readDevices(tx); err != nil {
+			return err
+		}
+		if former, err = formerKeys(tx); err != nil {
+			return err
+		}
 		secret, err = tx.Setting(settingSecretKey)
 		return err
 	})
@@ -237,7 +246,7 @@ func (a *Account) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.identity.Store(newIdentity(a.settings, key, nil))
+	a.identity.Store(newIdentity(a.settings, key, former))
 	if a.upstream, err = a.settings.upstream(a.providerPassword); err != nil {
 		return err
 	}
@@ -250,6 +259,9 @@ func (a *Account) prepare(ctx context.Context) error {
 		Contains:     message.Contains,
 		Now:          a.options.Now,
 	})
+	if err == nil && others.Possible {
+		a.shareAccount()
+	}
 	return err
 }
 

@@ -102,5 +102,8 @@ func (a *Account) dispatchPost(ctx context.Context, l letter, p securejoin.Post)
 		a.log.Error("encrypting failed", "error", err)
 		return "", refuseForNow("The message could not be encrypted, and was not sent.")
 	}
+	for n := range copies {
+		copies[n].post = true
+	}
 	return a.dispatch(ctx, l, copies, true)
 }

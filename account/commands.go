@@ -329,11 +329,6 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// OwnKey gives the account's public key.
-func (a *Account) OwnKey(context.Context) (OwnKey, error) {
-	return OwnKey{Address: a.settings.Address, Fingerprint: a.key().Fingerprint(), Armored: a.key().Cert().Armor()}, nil
-}
-
 // Check says for each recipient what would happen to a new message for it alone.
 func (a *Account) Check(ctx context.Context, addresses []string) ([]Check, error) {
 	checks := []Check{}

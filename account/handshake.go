@@ -17,7 +17,7 @@ import (
 
 // self is this account as package securejoin wants it.
 func (a *Account) self() securejoin.Self {
-	return securejoin.Self{Addr: a.settings.Address, Name: a.settings.Name, Fingerprint: a.key().Fingerprint()}
+	return securejoin.Self{Addr: a.settings.Address, Name: a.settings.Name, Fingerprint: a.key().Fingerprint(), OtherDevices: a.shared.Load()}
 }
 
 // maxHandshake is larger than any step of a handshake, of which a key and an avatar are the
@@ -29,13 +29,20 @@ const maxHandshake = 256 << 10
 // does not prove itself: it is treated as any other.
 func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header, proof *securejoin.Proof) (mirror.Ruling, bool, error) {
 	in, ok := securejoin.ReadIncoming(m.outer, inner, opened, proof)
-	if !ok || m.Old || len(m.Raw) > maxHandshake {
+	if !ok || len(m.Raw) > maxHandshake {
 		return mirror.Ruling{}, false, nil
 	}
-	if ours, err := a.ownStep(ctx, in); ours || err != nil {
-		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, ours, err
+	keys := a.readKeys(&in, inner)
+	if m.origin != notOurs {
+		ruling, ok := a.ingestOwnStep(m, in, keys)
+		return ruling, ok, nil
 	}
-	a.readKeys(&in, inner)
+	if m.Old {
+		return mirror.Ruling{}, false, nil
+	}
+	if ours, err := a.ownRequest(ctx, in); ours || err != nil {
+		return hidden(nil), ours, err
+	}
 	var step handshakeStep
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
 		step, err = a.receive(tx, in)
@@ -46,7 +53,7 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 	}
 	switch step.verdict {
 	case securejoin.Deliver:
-		return mirror.Ruling{}, false, nil
+		return a.ingestElsewhere(ctx, m, in)
 	case securejoin.Show:
 		ruling, err := a.showProven(ctx, m, opened, in)
 		return ruling, true, err
@@ -84,35 +91,26 @@ func (a *Account) showProven(ctx context.Context, m *arrival, opened *pgp.Opened
 	return ruling, nil
 }
 
-// ownStep reports whether a step is one that this account has sent, as a copy of it that came
-// back: our signature proves it, or that we made the Message-ID of what our secret opened.
-func (a *Account) ownStep(ctx context.Context, in securejoin.Incoming) (bool, error) {
-	switch {
-	case !a.own(in.InnerFrom):
-		return false, nil
-	case in.Signer == a.key().Fingerprint():
-		return true, nil
-	case in.Proof == nil || in.Signer != "":
+// ownRequest reports whether an unsigned step is one that this account has sent, as a copy of it
+// that came back: we made the Message-ID of what our secret opened.
+func (a *Account) ownRequest(ctx context.Context, in securejoin.Incoming) (bool, error) {
+	if !a.own(in.InnerFrom) || in.Proof == nil || in.Signer != "" {
 		return false, nil
 	}
 	return a.ask(ctx, func(tx *db.Tx) (bool, error) { return tx.SentHandshake(in.MessageID) })
 }
 
-// readKeys fills in what Autocrypt says in a handshake message.
-func (a *Account) readKeys(in *securejoin.Incoming, inner message.Header) {
+// readKeys fills in what Autocrypt says in a handshake message, and gives the gossip.
+func (a *Account) readKeys(in *securejoin.Incoming, inner message.Header) []autocrypt.Header {
 	if h, found, _ := autocrypt.FromHeader(inner.Values("Autocrypt"), in.InnerFrom); found {
 		in.Key = h.Cert
 	}
-	var recipients []string
-	for _, field := range []string{"To", "Cc", "Reply-To"} {
-		for _, to := range message.ParseAddresses(inner.Get(field)) {
-			recipients = append(recipients, to.Addr)
-		}
-	}
+	keys := gossiped(inner)
 	in.Gossip = map[string]pgp.Fingerprint{}
-	for _, g := range autocrypt.GossipFor(inner.Values("Autocrypt-Gossip"), recipients) {
+	for _, g := range keys {
 		in.Gossip[g.Addr] = g.Cert.Fingerprint()
 	}
+	return keys
 }
 
 // handshakeStep is what a message comes to, with the rows that it changes.
@@ -302,8 +300,17 @@ func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
 	for _, addr := range s.To {
 		o.To = append(o.To, db.OutgoingRecipient{Addr: addr})
 	}
-	if _, err = tx.Enqueue(o, pgp.JoinEncrypted(mail.Outer, ciphertext, newBoundary())); err != nil || s.JoinID == 0 {
+	wire := pgp.JoinEncrypted(mail.Outer, ciphertext, newBoundary())
+	if _, err := tx.Enqueue(o, wire); err != nil {
 		return err
+	}
+	if copied(s.Step) {
+		if err := a.copyToDevices(tx, o.MessageID, wire, o.NextAt); err != nil {
+			return err
+		}
+	}
+	if s.JoinID == 0 {
+		return nil
 	}
 	j, err := tx.Join(s.JoinID)
 	if err != nil {

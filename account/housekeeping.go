@@ -51,6 +51,7 @@ func (a *Account) tidy(tx *db.Tx) error {
 	}
 	return errors.Join(
 		a.rotateChannels(tx),
+		a.callDevices(tx),
 		tx.PruneInvites(now.Add(-securejoin.Tombstone)),
 		tx.PruneJoins(now.Add(-securejoin.Tombstone)),
 		tx.PruneHandled(now.Add(-handledFor)),

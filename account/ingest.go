@@ -72,8 +72,9 @@ func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, 
 // arrival is a message with what is known of it on the way.
 type arrival struct {
 	mirror.Arrival
-	root  *message.Part
-	outer message.Header
+	root   *message.Part
+	outer  message.Header
+	origin origin // who made what our key has signed
 	// proven: it ended a join of ours, and may take us into a group or channel.
 	proven bool
 }
@@ -188,7 +189,13 @@ func (a *Account) ingestEncrypted(ctx context.Context, m *arrival, ciphertext []
 	}
 	inner, _ := message.ParseHeader(opened.Payload)
 	if msg, tag, ok := headers.Unseal(opened.Payload); ok && (a.sealedHere(msg, tag) || a.claimsOurs(msg)) {
-		return a.ingestSealed(msg, tag, opened), nil
+		return a.ingestSealed(m, msg, tag, opened), nil
+	}
+	if err := a.readOrigin(ctx, m, opened, inner); err != nil {
+		return mirror.Ruling{}, err
+	}
+	if m.origin == copyOfOurs {
+		return hidden(nil), nil
 	}
 	if ruling, ok, err := a.ingestHandshake(ctx, m, opened, inner, nil); ok || err != nil {
 		return ruling, err
@@ -260,10 +267,16 @@ func continues(msg []byte) bool {
 }
 
 // ingestSealed shows the user's own draft or sent mail exactly as the client gave it. Only
-// a tag that does not fit is told: somebody else made it.
-func (a *Account) ingestSealed(msg []byte, tag string, opened *pgp.Opened) mirror.Ruling {
+// a tag that does not fit is told: somebody else made it, unless our key has signed it, which is
+// how another bridge with our key keeps what it has sent.
+func (a *Account) ingestSealed(m *arrival, msg []byte, tag string, opened *pgp.Opened) mirror.Ruling {
+	ours, elsewhere := a.me().has(opened.Signature.Signer), false
 	r := mirror.Ruling{Verdict: mirror.Deliver, Kind: mirror.Sealed, View: msg, Keywords: mailbox.NewFlags(mailbox.Encrypted)}
-	if !a.sealedHere(msg, tag) {
+	switch {
+	case a.sealedHere(msg, tag):
+	case ours:
+		elsewhere = !m.Old && a.signedByUs(opened)
+	default:
 		security := headers.Security{Encryption: "openpgp", Signature: "none", Trust: "none", Warnings: []string{"unauthenticated"}}
 		r.View = slices.Concat(headers.SignedPrefix(security), headers.NeutraliseForged(msg))
 	}
@@ -271,8 +284,16 @@ func (a *Account) ingestSealed(msg []byte, tag string, opened *pgp.Opened) mirro
 	if ids := message.ParseMessageIDs(h.Get("Message-ID")); len(ids) == 1 {
 		r.MessageID = ids[0]
 	}
-	if a.me().has(opened.Signature.Signer) { // sent, and no draft: those are not signed
-		r.Apply = func(tx *db.Tx, _ int64) error { return a.markProtected(tx, h) }
+	if ours { // sent, and no draft: those are not signed
+		r.Apply = func(tx *db.Tx, _ int64) error {
+			if elsewhere {
+				if err := a.sawDevice(tx); err != nil {
+					return err
+				}
+			}
+			return a.markProtected(tx, h)
+		}
+		r.After = a.outbox.kick
 	}
 	return r
 }
@@ -338,8 +359,14 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 				return err
 			}
 		}
+		if m.origin == madeElsewhere && !m.Old {
+			return errors.Join(a.sawDevice(tx), a.applyGossip(tx, s, ""))
+		}
 		_, err := a.applySighting(tx, s)
 		return err
+	}
+	if m.origin == madeElsewhere {
+		r.After = a.outbox.kick
 	}
 	return r, nil
 }

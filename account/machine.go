@@ -21,9 +21,11 @@ func (a *Account) ingestMachine(ctx context.Context, m *arrival, opened *pgp.Ope
 	}
 	switch params["report-type"] {
 	case "multi-device-sync":
-		own := opened.Signature.State == pgp.SignatureGood && opened.Signature.Signer == a.key().Fingerprint() && opened.IntendedForUs
-		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control}, own, nil
+		return a.ingestSync(m, opened, inner), m.origin != notOurs, nil
 	case "disposition-notification":
+		if receipt, err := a.isReceipt(ctx, m, opened, inner); receipt || err != nil {
+			return hidden(nil), receipt, err
+		}
 		return a.ingestKeyUpdate(ctx, m, opened, inner)
 	}
 	return mirror.Ruling{}, false, nil

@@ -202,7 +202,7 @@ func waiting(m db.Outgoing) []string {
 
 // settle records what became of each recipient, and from that what becomes of the message.
 func (o *outbox) settle(tx *db.Tx, m db.Outgoing, result upstream.Result) error {
-	mail := m.Kind != db.OutHandshake
+	mail := m.Kind == db.OutMail
 	for _, r := range result.Recipients {
 		row := db.OutgoingRecipient{Addr: r.Addr, Code: r.Code, Text: r.Text, State: stateOf(r.Outcome)}
 		if row.State == db.Unknown && !mail {
@@ -256,7 +256,7 @@ func (o *outbox) later(tx *db.Tx, m db.Outgoing, uncertain bool) error {
 		o.retry[m.ID] = backoff
 	}
 	var next, sent time.Time
-	if m.Kind != db.OutHandshake || !uncertain || again {
+	if m.Kind == db.OutMail || !uncertain || again {
 		next = o.a.now().Add(backoff.Next())
 	}
 	if left(m) {
@@ -283,13 +283,13 @@ func (o *outbox) finish(tx *db.Tx, m db.Outgoing) error {
 	if err := tx.SettleOutgoing(m.ID, state, time.Time{}, o.a.now()); err != nil {
 		return err
 	}
-	if m.Kind == db.OutHandshake {
-		if state == db.Refused {
-			return o.a.failJoin(tx, m)
-		}
-		return nil
+	switch {
+	case m.Kind == db.OutMail:
+		return o.a.settleSent(tx, m, state)
+	case m.Kind == db.OutHandshake && state == db.Refused:
+		return o.a.failJoin(tx, m)
 	}
-	return o.a.settleSent(tx, m, state)
+	return nil
 }
 
 func unknownNote(m db.Outgoing) note {

@@ -7,6 +7,7 @@ import (
 
 	"mailbridge/autocrypt"
 	"mailbridge/db"
+	"mailbridge/message"
 	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
@@ -50,7 +51,14 @@ func (a *Account) sendPost(tx *db.Tx, p securejoin.Post, thread []string, notBef
 			return "", err
 		}
 	}
-	return env.MessageID, nil
+	if !ofGroup(p) {
+		return env.MessageID, nil // other devices of ours do not know our channels
+	}
+	return env.MessageID, a.copyToDevices(tx, env.MessageID, wire, notBefore)
+}
+
+func ofGroup(p securejoin.Post) bool {
+	return slices.ContainsFunc(p.Fields, func(f message.Field) bool { return f.Name == securejoin.FieldGroupID })
 }
 
 // gossipOf gives the Autocrypt-Gossip values of members.

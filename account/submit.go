@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type wireCopy struct {
 	to   []string
 	wire []byte
+	post bool // into a channel, which other devices of ours do not know
 }
 
 // Submit takes a message from the user's mail client: encrypts it, sends it plain, or
@@ -141,7 +143,7 @@ func (a *Account) encryptCopy(l letter, recipients []recipient) (wireCopy, error
 	if allReadHidden(recipients) {
 		o.Policy, o.OuterDate, o.LegacyDisplay = headers.Hidden, outerDate(now), false
 	}
-	if len(recipients) > 1 {
+	if len(recipients) > 1 || a.shared.Load() { // another device may not know whose mail this is
 		o.Gossip = gossip(recipients)
 	}
 	outer, payload, err := headers.Protect(l.msg, o)
@@ -234,7 +236,21 @@ func (a *Account) enqueue(tx *db.Tx, l letter, copies []wireCopy, saved *mirror.
 		}
 		ids = append(ids, id)
 	}
+	if c, ok := a.forDevices(l, copies); ok && encrypted {
+		return ids, a.copyToDevices(tx, l.messageID, c.wire, time.Time{})
+	}
 	return ids, nil
+}
+
+// forDevices is the copy of a letter that other devices can tell the recipients by. There is none
+// if only Bcc recipients get it, and none is needed if it goes to our own address as well.
+func (a *Account) forDevices(l letter, copies []wireCopy) (wireCopy, bool) {
+	for _, c := range copies {
+		if slices.ContainsFunc(c.to, a.own) {
+			return wireCopy{}, false
+		}
+	}
+	return copies[0], len(l.visible) > 0 && !copies[0].post
 }
 
 // sentCopy describes the hidden row of the sender's own copy; nil where the provider has no

@@ -39,6 +39,9 @@ func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []
 		return a.asItCame(m), nil
 	}
 	inner, _ := message.ParseHeader(opened.Payload)
+	if err := a.readOrigin(ctx, m, opened, inner); err != nil {
+		return mirror.Ruling{}, err
+	}
 	proof, channel := list.opened(opened.Secret)
 	if proof == nil {
 		return a.ingestPost(ctx, m, opened, inner, channel)
@@ -57,11 +60,10 @@ func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []
 const lockedAfter = 10 * time.Minute
 
 func (a *Account) locked(m *arrival) mirror.Ruling {
-	shown := m.Since.Add(lockedAfter)
-	if m.Old || m.Since.IsZero() || !a.now().Before(shown) {
-		return a.asItCame(m)
+	if ruling, held := a.holdFor(m, a.lockedFor(m)); held && !m.Old {
+		return ruling
 	}
-	return mirror.Ruling{Verdict: mirror.Hold, RetryAt: shown}
+	return a.asItCame(m)
 }
 
 // trialList are the secrets that may open a symmetric message, in the order in which they are

@@ -20,6 +20,13 @@ func (tx *Tx) MarkHandled(signer, messageID string, at time.Time) (bool, error) 
 	return n == 1, err
 }
 
+// IsHandled reports whether MarkHandled remembers a message.
+func (tx *Tx) IsHandled(signer, messageID string) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT count(*) FROM handled WHERE message = ?`, tx.handledKey(signer, messageID)).Scan(&n)
+	return n > 0, err
+}
+
 // PruneHandled forgets messages handled before a time.
 func (tx *Tx) PruneHandled(before time.Time) error {
 	_, err := tx.exec(`DELETE FROM handled WHERE at < ?`, unix(before))

@@ -10,6 +10,7 @@ type OutboxKind string
 const (
 	OutMail      OutboxKind = "mail"
 	OutHandshake OutboxKind = "handshake" // may be sent again: its receiver knows it by Message-ID
+	OutCopy      OutboxKind = "copy"      // of one of those, to our own address, for other devices of ours; may be sent again, too
 )
 
 // OutboxState is how far an outgoing message got.
@@ -111,6 +112,13 @@ func (tx *Tx) SentHandshake(messageID string) (bool, error) {
 	return n > 0, err
 }
 
+// MadeHere reports whether a message with this Message-ID was sent from here, and whether a copy
+// of it for our other devices was.
+func (tx *Tx) MadeHere(messageID string) (made, copied bool, err error) {
+	err = tx.queryRow(`SELECT count(*) > 0, ifnull(max(kind = 'copy'), 0) FROM outbox WHERE message_id = ?`, messageID).Scan(&made, &copied)
+	return made, copied, err
+}
+
 // WaitsInOutbox reports whether a handshake message was not yet begun to be sent.
 func (tx *Tx) WaitsInOutbox(messageID string) (bool, error) {
 	var n int
@@ -118,9 +126,9 @@ func (tx *Tx) WaitsInOutbox(messageID string) (bool, error) {
 	return n > 0, err
 }
 
-// DropWaiting forgets a handshake message that was not yet begun to be sent.
+// DropWaiting forgets a handshake message that was not yet begun to be sent, and its copy.
 func (tx *Tx) DropWaiting(messageID string) error {
-	list, err := tx.outgoing(`WHERE kind = 'handshake' AND message_id = ? AND state = 'queued'`, messageID)
+	list, err := tx.outgoing(`WHERE kind IN ('handshake', 'copy') AND message_id = ? AND state = 'queued'`, messageID)
 	if err != nil {
 		return err
 	}
@@ -222,10 +230,11 @@ func (tx *Tx) SettleOutgoing(id int64, state OutboxState, next, sent time.Time) 
 	return tx.DropView(o.wire)
 }
 
-// CountOutbox counts the mail that waits and the mail whose outcome is unknown.
+// CountOutbox counts the mail that waits and the mail whose outcome is unknown. Copies for other
+// devices are nothing that the user waits for.
 func (tx *Tx) CountOutbox() (queued, unknown int, err error) {
 	err = tx.queryRow(`SELECT count(*) FILTER (WHERE state IN ('queued', 'sending')), count(*) FILTER (WHERE state = 'unknown')
-		FROM outbox`).Scan(&queued, &unknown)
+		FROM outbox WHERE kind <> 'copy'`).Scan(&queued, &unknown)
 	return queued, unknown, err
 }
 

@@ -141,7 +141,7 @@ CREATE INDEX journal_mailbox ON journal (mailbox_id);
 const schemaOutbox = `
 CREATE TABLE outbox (
 	id              INTEGER PRIMARY KEY AUTOINCREMENT,
-	kind            TEXT NOT NULL, -- mail, handshake
+	kind            TEXT NOT NULL, -- mail, handshake, copy
 	message_id      TEXT NOT NULL,
 	mail_from       TEXT NOT NULL,
 	wire_id         INTEGER REFERENCES view (id),

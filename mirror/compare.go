@@ -225,11 +225,11 @@ func (m *Mirror) forget(tx *db.Tx, row db.Message) error {
 }
 
 // keepsVanished reports whether opened mail stays when it vanishes at the provider without a
-// client's command: relays delete by age.
+// client's command: relays delete by age, and apps on the same account what they have read.
 func (m *Mirror) keepsVanished() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.opts.KeepExpired || m.chatmail
+	return m.opts.KeepExpired || m.shared || m.chatmail
 }
 
 // heal takes in messages that have no row though they were passed over: each message has one.

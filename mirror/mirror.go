@@ -191,6 +191,7 @@ type Mirror struct {
 	mu        sync.Mutex
 	state     State
 	chatmail  bool                    // the provider deletes mail by age
+	shared    bool                    // other programs that delete mail may use the account
 	due       map[mailbox.ID]struct{} // mailboxes to look at
 	all       bool                    // everything is to be looked at
 	rounds    uint64                  // looks at everything that were begun
@@ -333,6 +334,14 @@ func (m *Mirror) Retry() {
 	m.retry = true
 	m.mu.Unlock()
 	m.poke()
+}
+
+// KeepExpired keeps opened messages that vanish at the provider from now on, as
+// Options.KeepExpired does from the start.
+func (m *Mirror) KeepExpired() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shared = true
 }
 
 // State says how things are.

@@ -1,0 +1,182 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailbridge/autocrypt"
+	"mailbridge/db"
+	"mailbridge/mailbox"
+	"mailbridge/message"
+	"mailbridge/mirror"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+// ingestOwnStep takes a step of a handshake that our own key has signed. One that was made here
+// is a copy that came back. Of another device's it is learnt whom it is for. What takes somebody
+// into a group is a message of that group, too, and goes on.
+func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, keys []autocrypt.Header) (mirror.Ruling, bool) {
+	switch {
+	case m.origin != madeElsewhere || m.Old:
+		return hidden(nil), true
+	case in.Step == securejoin.MemberAdded:
+		return mirror.Ruling{}, false
+	}
+	r := hidden(func(tx *db.Tx) error { return a.observe(tx, in, keys) })
+	r.After = func() {
+		a.outbox.kick()
+		a.mirror.Retry() // what was held may be the answer to it, or what it answers
+	}
+	return r, true
+}
+
+// observe takes a step of another device of ours, once.
+func (a *Account) observe(tx *db.Tx, in securejoin.Incoming, keys []autocrypt.Header) error {
+	first, err := tx.MarkHandled(string(in.Signer), in.MessageID, a.now())
+	if err != nil || !first {
+		return err
+	}
+	if err := a.sawDevice(tx); err != nil {
+		return err
+	}
+	if len(in.To) > 0 {
+		h, err := a.holder(tx, in.To[0])
+		if err != nil {
+			return err
+		}
+		in.Holder = h.fingerprint
+	}
+	j, out := securejoin.Observe(a.self(), in, a.now())
+	if out.Refused != nil {
+		a.log.Info("a step of another device without effect", "step", in.Step, "reason", out.Refused)
+		return nil
+	}
+	for _, k := range keys {
+		if k.Addr != in.To[0] {
+			continue
+		}
+		if _, err := tx.MergeCert(k.Cert, a.now()); err != nil {
+			return err
+		}
+	}
+	if err := a.addObserved(tx, j); err != nil {
+		return err
+	}
+	if in.Step == securejoin.ContactConfirm {
+		if err := a.answeredElsewhere(tx, in.Gossip[in.To[0]]); err != nil {
+			return err
+		}
+	}
+	err = tx.AddEvent(a.now(), "handshake", fmt.Sprintf("%s of another device to %s", in.Step, in.To[0]))
+	return errors.Join(err, a.carryOut(tx, withClaims(out.Effects, in.Holder)))
+}
+
+// withClaims tells the user of a key that another device has accepted for an address with
+// another key here.
+func withClaims(effects []securejoin.Effect, holder pgp.Fingerprint) []securejoin.Effect {
+	for _, e := range effects {
+		if b, ok := e.(securejoin.Bind); ok && b.Claim {
+			effects = append(effects, securejoin.Note{Kind: securejoin.NoteClaim, Addr: b.Addr, Key: b.Fingerprint, Holder: holder})
+		}
+	}
+	return effects
+}
+
+// addObserved stores the join of another device, so that the answer to it is known.
+func (a *Account) addObserved(tx *db.Tx, j securejoin.Join) error {
+	if !j.Observed {
+		return nil
+	}
+	_, err := tx.JoinOf(j.Link)
+	if errors.Is(err, db.ErrNotFound) {
+		_, err = tx.AddJoin(j)
+	}
+	return err
+}
+
+// answeredElsewhere remembers that another device has taken a joiner's step.
+func (a *Account) answeredElsewhere(tx *db.Tx, joiner pgp.Fingerprint) error {
+	_, err := tx.MarkHandled(string(joiner), answerMark, a.now())
+	return err
+}
+
+// answerMark is no Message-ID.
+const answerMark = "answered by another device"
+
+// elsewhereFor is how long a step that may be for another device is held back before it is
+// shown: an app that is not running is started some time, but what nobody takes the user is to see.
+const elsewhereFor = 10 * time.Minute
+
+// ingestElsewhere rules about a step that nothing here takes, while there may be another
+// device. It is held, hidden once it is known that the other device has taken it, and shown if
+// nobody does. It is never moved: the other device may still need it.
+func (a *Account) ingestElsewhere(ctx context.Context, m *arrival, in securejoin.Incoming) (mirror.Ruling, bool, error) {
+	me := a.self()
+	if !me.OtherDevices || m.origin != notOurs {
+		return mirror.Ruling{}, false, nil
+	}
+	request := in.Step == securejoin.RequestWithAuth && in.Proof == nil && in.Signer != "" && in.Gossip[me.Addr] == me.Fingerprint
+	if !request && !securejoin.Elsewhere(me, in) {
+		return mirror.Ruling{}, false, nil
+	}
+	if request {
+		taken, err := a.ask(ctx, func(tx *db.Tx) (bool, error) { return tx.IsHandled(string(in.Signer), answerMark) })
+		if taken || err != nil {
+			return hidden(nil), taken, err
+		}
+	}
+	ruling, held := a.holdFor(m, elsewhereFor)
+	return ruling, held, nil
+}
+
+// holdFor holds a message back until some time after it was first looked at; false: it is over.
+func (a *Account) holdFor(m *arrival, wait time.Duration) (mirror.Ruling, bool) {
+	shown := m.Since.Add(wait)
+	if m.Since.IsZero() || !a.now().Before(shown) {
+		return mirror.Ruling{}, false
+	}
+	return mirror.Ruling{Verdict: mirror.Hold, RetryAt: shown}, true
+}
+
+// consumedFor is longer than another bridge leaves in the Trash what it has consumed.
+const consumedFor = 8 * 24 * time.Hour
+
+// lockedFor is how long a symmetric message that no secret opens is held back. What another
+// bridge on the account has consumed waits in the Trash until that one expunges it.
+func (a *Account) lockedFor(m *arrival) time.Duration {
+	if a.shared.Load() && m.Mailbox.Use == mailbox.UseTrash {
+		return consumedFor
+	}
+	return lockedAfter
+}
+
+// isReceipt knows the receipts (RFC 8098) that come and go between other programs while
+// another device reads: its own, by our signature, and those for what it has sent, by the
+// signature of who is the sender. The bridge asks for none.
+func (a *Account) isReceipt(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header) (bool, error) {
+	if !a.shared.Load() || m.origin == madeElsewhere {
+		return m.origin == madeElsewhere, nil
+	}
+	parts := message.Parse(opened.Payload).Children
+	from := soleSender(inner)
+	if m.origin != notOurs || len(parts) != 2 || opened.Signature.State != pgp.SignatureGood || !opened.IntendedForUs || from != soleSender(m.outer) {
+		return false, nil
+	}
+	report, _ := message.ParseHeader(parts[1].Decoded(opened.Payload))
+	ids := message.ParseMessageIDs(report.Get("Original-Message-ID"))
+	if parts[1].MediaType != "message/disposition-notification" || len(ids) != 1 {
+		return false, nil
+	}
+	known, err := a.knownFor(ctx, from, opened.Signature.Signer)
+	if !known || err != nil {
+		return false, err
+	}
+	made, err := a.ask(ctx, func(tx *db.Tx) (bool, error) {
+		made, _, err := tx.MadeHere(ids[0])
+		return made, err
+	})
+	return !made && err == nil, err
+}
