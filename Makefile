@@ -3,6 +3,7 @@
 #                 tests against the real peers, which are installed where they are missing
 # make test-fast  the tests that need nothing installed, with a fifth of the crash tables
 # make fuzz       every fuzz function for FUZZTIME
+# make bench-securejoin  what a handshake and its secrets cost, against the real peers too
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,7 +17,7 @@ export MAILBRIDGE_PEERS := $(PEERS)
 # Directories that hold tests against the real peers.
 PEER_TESTS = $(shell grep -rl --include='*_test.go' '^//go:build peers' . | xargs -r -n1 dirname | sort -u)
 
-.PHONY: build demo test test-fast test-local test-peers vet staticcheck fuzz install-peers clean
+.PHONY: build demo test test-fast test-local test-peers vet staticcheck fuzz bench-securejoin install-peers clean
 
 build:
 	@$(GO) build -o bin/ ./cmd/...
@@ -58,6 +59,9 @@ fuzz:
 	      esac; \
 	  done; \
 	done
+
+bench-securejoin: install-peers
+	@$(GO) run ./internal/bench securejoin
 
 install-peers:
 	@internal/peers/install.sh $(PEERS)

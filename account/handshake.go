@@ -301,8 +301,12 @@ func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
 		o.To = append(o.To, db.OutgoingRecipient{Addr: addr})
 	}
 	wire := pgp.JoinEncrypted(mail.Outer, ciphertext, newBoundary())
-	if _, err := tx.Enqueue(o, wire); err != nil {
+	id, err := tx.Enqueue(o, wire)
+	if err != nil {
 		return err
+	}
+	if s.Step.Answered() {
+		tx.AfterCommit(func() { a.outbox.expectAnswer(id) })
 	}
 	if copied(s.Step) {
 		if err := a.copyToDevices(tx, o.MessageID, wire, o.NextAt); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"mailbridge/db"
@@ -20,6 +21,7 @@ type outbox struct {
 	wake      chan struct{}
 	done      *watchers // by outbox id: the message was settled, or an attempt has failed
 	retry     map[int64]*upstream.Backoff
+	answers   sync.Map  // ids of messages that are answered at once if somebody is there
 	unsettled []attempt // what happened and is not recorded yet, because the disk is full
 }
 
@@ -40,6 +42,9 @@ func (o *outbox) kick() {
 	default:
 	}
 }
+
+// expectAnswer lets INBOX be watched more closely once a message has left.
+func (o *outbox) expectAnswer(id int64) { o.answers.Store(id, nil) }
 
 // maxNap bounds a wait, in case the clock jumps.
 const maxNap = time.Minute
@@ -185,6 +190,9 @@ func (o *outbox) record(ctx context.Context) error {
 		}
 		o.unsettled = o.unsettled[1:]
 		o.done.wake(next.m.ID)
+		if _, answered := o.answers.LoadAndDelete(next.m.ID); answered {
+			o.a.mirror.Expect()
+		}
 	}
 	return nil
 }

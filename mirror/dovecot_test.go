@@ -65,6 +65,30 @@ func TestDovecot(t *testing.T) {
 		t.Errorf("in the Trash: %q", trashed[0])
 	}
 
+	// News by asking, while the mailbox is the selected one.
+	conn, err := upstream.Dial(t.Context(), b.real)
+	b.no(err)
+	defer conn.Close()
+	inbox, err := b.m.mailboxByName(t.Context(), mailbox.Inbox)
+	b.no(err)
+	s := &session{m: b.m, conn: conn, status: map[mailbox.ID]upstream.Status{}}
+	_, err = s.open(t.Context(), inbox)
+	b.no(err)
+	_, err = s.changed(t.Context(), inbox)
+	b.no(err)
+	b.no(real.Deliver("bob@example.org", []string{addr}, plain("six")))
+	b.eventually("it is delivered", func() bool {
+		there, err := real.Messages(addr, "INBOX")
+		return err == nil && len(there) == 5
+	})
+	if changed, err := s.changed(t.Context(), inbox); err != nil || !changed {
+		t.Errorf("not asked well: %v, %v", changed, err)
+	}
+	b.synced()
+	b.want("INBOX", `1 one \Seen`, "2 three", "3 view of open two $Encrypted", "4 five", "5 six")
+	b.store("INBOX", mailbox.StoreAdd, `\Deleted`, 5)
+	b.no(b.m.Expunge(t.Context(), b.id("INBOX"), []mailbox.UID{5}))
+
 	// Changes from here.
 	_, err = b.m.Move(t.Context(), b.id("INBOX"), []mailbox.UID{1, 3}, trash.Name)
 	b.no(err)

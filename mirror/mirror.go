@@ -197,6 +197,7 @@ type Mirror struct {
 	rounds    uint64                  // looks at everything that were begun
 	done      uint64                  // the last that was finished
 	retry     bool                    // held messages are to be asked about
+	expected  expectation             // of something in INBOX
 	unsettled *request                // left with an unknown outcome when the connection broke
 	lines     map[mailbox.ID]string   // how far a first sync is, for the person
 	pulse     chan struct{}           // closed and made anew when something waited for may be true

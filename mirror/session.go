@@ -174,6 +174,8 @@ func (s *session) step(ctx context.Context) (bool, error) {
 		return true, s.round(ctx)
 	case s.takeRetry():
 		return true, s.m.db.Update(ctx, (*db.Tx).RetryPending)
+	case s.takeExpected(now):
+		return true, s.lookExpected(ctx)
 	case !s.folders.After(now):
 		return true, s.listFolders(ctx)
 	case !s.poll.After(now):
@@ -327,6 +329,13 @@ func (s *session) pollAll(ctx context.Context) error {
 // changed reports whether a mailbox needs a look. Without CONDSTORE a STATUS does not show a
 // changed flag, so a mailbox that a client has open is looked at each time.
 func (s *session) changed(ctx context.Context, box db.Mailbox) (bool, error) {
+	if s.selected == box.ID {
+		// QUIRK: of the selected mailbox Dovecot's STATUS tells what this session has seen of it
+		// already (RFC 9051, section 6.3.11, does not allow to ask). NOOP makes it look.
+		if err := s.conn.Noop(ctx); err != nil {
+			return false, err
+		}
+	}
 	status, err := s.conn.Status(ctx, box.UpstreamName)
 	if upstream.IsRefused(err) {
 		s.folders = time.Time{} // it may be gone
@@ -352,6 +361,7 @@ func (s *session) next(ctx context.Context) (time.Time, error) {
 	earlier(s.folders)
 	earlier(s.sweep)
 	earlier(s.nextPutOff())
+	earlier(s.nextExpected())
 	err := s.m.db.View(ctx, func(tx *db.Tx) error {
 		waiting, at, err := tx.JournalSize(s.m.opts.Now())
 		if err != nil {

@@ -77,3 +77,12 @@ func StepOf(h message.Header) (Step, bool) {
 func (s Step) hasGroupForm() bool {
 	return s == Request || s == AuthRequired || s == RequestWithAuth
 }
+
+// Answered: steps that the other side answers at once if it is there.
+func (s Step) Answered() bool {
+	switch s {
+	case Request, RequestPubkey, Pubkey, AuthRequired, RequestWithAuth:
+		return true
+	}
+	return false
+}

@@ -88,23 +88,28 @@ func (p *person) start(r *run) {
 }
 
 // twoBridges lets a second account join the first one's invite, and gives the time until each
-// has verified the other.
+// has verified the other and the joiner knows it.
 func twoBridges(r *run, b bed, round int) time.Duration {
 	alice, bob := newPerson(r, b, fmt.Sprintf("alice%d", round)), newPerson(r, b, fmt.Sprintf("bob%d", round))
 	alice.start(r)
 	bob.start(r)
 	settle()
 	began := time.Now()
-	_, err := bob.Join(r.ctx, alice.link, account.JoinOptions{})
+	join, err := bob.Join(r.ctx, alice.link, account.JoinOptions{})
 	r.must(err)
-	verified := func(p *person, by *person) func() bool {
-		return func() bool {
-			c, err := by.Contact(r.ctx, p.addr)
-			return err == nil && c.Verified
-		}
+	r.until(began, "the inviter has verified the joiner", func() bool { return alice.trusts(r, bob) })
+	join, err = bob.WaitJoin(r.ctx, join.ID)
+	r.must(err)
+	took := time.Since(began)
+	if join.State != account.JoinCompleted || !bob.trusts(r, alice) {
+		r.Fatalf("join: %+v", join)
 	}
-	r.until(began, "the inviter has verified the joiner", verified(bob, alice))
-	return r.until(began, "the joiner has verified the inviter", verified(alice, bob))
+	return took
+}
+
+func (p *person) trusts(r *run, other *person) bool {
+	c, err := p.Contact(r.ctx, other.addr)
+	return err == nil && c.Verified
 }
 
 // settle lets what a start leaves to do be done: both sides begin at rest, as they are when a user
