@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"mailbridge/autocrypt"
 	"mailbridge/db"
@@ -66,26 +67,33 @@ func (a *Account) receiveInChannel(tx *db.Tx, m securejoin.ChannelMessage) (db.C
 	return c, event, nil
 }
 
+// channelFields are not shown. The secret lets its holder read all posts, and the channel's own id
+// is of use to programs alone.
+var channelFields = []string{
+	securejoin.FieldListID, securejoin.FieldSecret, securejoin.FieldNameAt, securejoin.FieldAddedKey, securejoin.FieldRemovedKey,
+}
+
 // readChannel says how a message of a channel is shown, and what it changes. Mail from before
 // the account was added changes nothing.
 func (a *Account) readChannel(ctx context.Context, m *arrival, c securejoin.ChannelMessage, _ []autocrypt.Header) (chat, error) {
 	channel, event, err := a.channelAfter(ctx, c)
-	if err != nil || channel.ID == "" {
-		return chat{}, err
+	shown := chat{del: channelFields}
+	switch {
+	case err != nil || channel.ID == "" || m.Old && event != securejoin.Posted:
+		return shown, err
+	case event == securejoin.NoEvent:
+		if c.Signer != channel.Owner.Fingerprint {
+			shown.warnings = []string{"not-a-member"}
+		}
+		return shown, nil
 	}
-	if m.Old && event != securejoin.Posted {
-		return chat{}, nil
-	}
-	shown := chat{text: channel.Line(event), del: notOfPosts, set: []message.Field{listID(channel)}}
+	shown.text = channel.Line(event)
+	shown.del = slices.Concat(channelFields, notOfPosts)
+	shown.set = []message.Field{listID(channel)}
 	if !m.Old {
 		shown.apply = func(tx *db.Tx) error { return a.applyInChannel(tx, c, channel.Local) }
 	}
 	switch event {
-	case securejoin.NoEvent:
-		if c.Signer == channel.Owner.Fingerprint {
-			return chat{}, nil
-		}
-		return chat{warnings: []string{"not-a-member"}}, nil
 	case securejoin.NewKey, securejoin.Departed, securejoin.Settled:
 		shown.hidden = len(m.Raw) <= maxHandshake
 	}
@@ -123,8 +131,7 @@ var notOfPosts = []string{
 	"List-Unsubscribe", "List-Unsubscribe-Post", "List-Owner", "List-Archive", "Archived-At",
 }
 
-// listID names a channel for the client's filters (RFC 2919). The channel's own id is not shown,
-// as that of a group is not.
+// listID names a channel for the client's filters (RFC 2919).
 func listID(c db.Channel) message.Field {
 	return message.NewField("List-Id", message.Address{Name: c.Name, Addr: c.Local + "." + chatDomain}.String())
 }
