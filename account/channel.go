@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"mailbridge/autocrypt"
 	"mailbridge/db"
 	"mailbridge/message"
 	"mailbridge/securejoin"
@@ -204,6 +205,16 @@ func describeMember(m securejoin.Member) Member {
 	return Member{Address: m.Addr, Name: m.Name, Fingerprint: m.Fingerprint, Since: timeOrNil(m.Added)}
 }
 
-func (a *Account) checkChannel(_ *db.Tx, check Check, _ db.Channel) (Check, error) {
-	return check, nil
+// checkChannel says what would happen to a new message for a channel's address.
+func (a *Account) checkChannel(check Check, c db.Channel) Check {
+	switch post, err := c.Post(a.self()); {
+	case err != nil:
+		check.Reason = fmt.Sprintf("only its owner writes into the channel %s", c.Name)
+	case len(post.Recipients) == 0:
+		check.Reason = fmt.Sprintf("nobody has subscribed to the channel %s", c.Name)
+	default:
+		check.Outcome, check.Recommendation = outcomeEncrypt.String(), autocrypt.Encrypt.String()
+		check.Reason = fmt.Sprintf("it is a post to the %d subscribers of the channel %s", len(post.Recipients), c.Name)
+	}
+	return check
 }

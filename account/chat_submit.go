@@ -25,16 +25,17 @@ func (l *letter) chatAddr() string {
 	return ""
 }
 
-// otherRecipients are the recipients of a letter beside a local address.
+// otherRecipients are the recipients of a letter beside a local address, whose readable part may
+// have been another once.
 func (l *letter) otherRecipients(addr string) []string {
 	all := append(slices.Clone(l.visible), l.bcc...)
-	return slices.DeleteFunc(all, func(other string) bool { return other == addr })
+	return slices.DeleteFunc(all, func(other string) bool { return localOf(other) == localOf(addr) })
 }
 
 // submitToChat sends a letter into the group or channel of a local address.
 func (a *Account) submitToChat(ctx context.Context, l letter, addr string) (string, error) {
 	for _, other := range l.otherRecipients(addr) {
-		if local := localOf(other); local != "" && local != localOf(addr) {
+		if localOf(other) != "" {
 			return "", refusePolicy("One message goes to one group or channel.\nWrite to each of them apart.")
 		}
 	}
@@ -76,7 +77,7 @@ func (a *Account) checkChat(tx *db.Tx, addr string) (Check, error) {
 	case err != nil:
 		return check, err
 	case isChannel:
-		return a.checkChannel(tx, check, c)
+		return a.checkChannel(check, c), nil
 	}
 	return a.checkGroup(tx, check, g)
 }

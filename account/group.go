@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"mailbridge/db"
-	"mailbridge/message"
 	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
@@ -117,17 +116,6 @@ func someoneLeft(before, after securejoin.GroupChat) bool {
 // groupAddr is the local address of a group.
 func groupAddr(g db.Group) string { return chatAddr(g.Name, g.Local) }
 
-// memberOf gives the member of now who has an address.
-func memberOf(g db.Group, addr string) (securejoin.Member, bool) {
-	addr = message.CanonicalAddr(addr)
-	current := g.Current()
-	n := slices.IndexFunc(current, func(m securejoin.Member) bool { return m.Addr == addr })
-	if n < 0 {
-		return securejoin.Member{}, false
-	}
-	return current[n], true
-}
-
 // describeGroup gives a group as the user sees it.
 func (a *Account) describeGroup(g db.Group) Group {
 	return Group{
@@ -139,7 +127,7 @@ func (a *Account) describeGroup(g db.Group) Group {
 func describeMembers(members []securejoin.Member) []Member {
 	list := make([]Member, len(members))
 	for n, m := range members {
-		list[n] = Member{Address: m.Addr, Name: m.Name, Fingerprint: m.Fingerprint, Since: timeOrNil(m.Added)}
+		list[n] = describeMember(m)
 	}
 	slices.SortFunc(list, func(x, y Member) int {
 		return cmp.Or(cmp.Compare(x.Address, y.Address), cmp.Compare(x.Fingerprint, y.Fingerprint))

@@ -62,7 +62,7 @@ func (a *Account) notInGroup(l letter, addr string, g db.Group) []recipient {
 	var others []recipient
 	for _, other := range l.otherRecipients(addr) {
 		known := slices.ContainsFunc(g.Members, func(m securejoin.Member) bool { return m.Addr == other })
-		if !known && !a.own(other) && localOf(other) != g.Local {
+		if !known && !a.own(other) {
 			others = append(others, recipient{addr: other})
 		}
 	}
