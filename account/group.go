@@ -64,19 +64,21 @@ func (a *Account) admitToGroup(tx *db.Tx, e securejoin.Admit) error {
 }
 
 // keepSecret makes encryption a must once a program in the group keeps groups by itself: it shows
-// no plain mail.
-func (a *Account) keepSecret(tx *db.Tx, g db.Group) (db.Group, error) {
+// no plain mail. by is who is known to have one; empty: what is known of the members decides.
+func (a *Account) keepSecret(tx *db.Tx, g db.Group, by string) (db.Group, error) {
 	if g.Encryption != securejoin.WhenPossible {
 		return g, nil
 	}
-	chat, err := a.chatMember(tx, g)
-	if err != nil || chat == "" {
-		return g, err
+	if by == "" {
+		var err error
+		if by, err = a.chatMember(tx, g); err != nil || by == "" {
+			return g, err
+		}
 	}
 	g.Encryption = securejoin.Required
 	return g, a.leave(tx, note{
 		subject: "Always encrypted now: " + g.Name,
-		text:    fmt.Sprintf("The program of %s shows only encrypted mail. Mail to the group “%s” is always encrypted from now on.", chat, g.Name),
+		text:    fmt.Sprintf("The program of %s shows only encrypted mail. Mail to the group “%s” is always encrypted from now on.", by, g.Name),
 	})
 }
 

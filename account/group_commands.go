@@ -187,7 +187,7 @@ func (a *Account) changed(tx *db.Tx, g db.Group, c groupChange) (db.Group, error
 		}
 		g.Thread = db.Followed(g.Thread, id)
 	}
-	g, err := a.keepSecret(tx, g)
+	g, err := a.keepSecret(tx, g, "")
 	if err != nil {
 		return g, err
 	}

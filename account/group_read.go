@@ -129,7 +129,11 @@ func (a *Account) applyGroup(tx *db.Tx, g groupMail) error {
 	if err := a.noteChanges(tx, before, after, c); err != nil {
 		return err
 	}
-	if after, err = a.keepSecret(tx, after); err != nil {
+	by := ""
+	if g.Chat && g.Signer != a.key().Fingerprint() {
+		by = g.From.Addr
+	}
+	if after, err = a.keepSecret(tx, after, by); err != nil {
 		return err
 	}
 	return tx.PutGroup(after)
