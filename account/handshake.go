@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"mailbridge/autocrypt"
 	"mailbridge/db"
@@ -25,14 +24,25 @@ func (a *Account) self() securejoin.Self {
 // that nobody sees.
 const maxHandshake = 256 << 10
 
+// maxMemberAdded is larger than the one step that brings the keys of all members of a group, and
+// that is shown: as many as there may be, with keys of twice the common size.
+const maxMemberAdded = 4 << 20
+
 // ingestHandshake takes a step of a handshake. ok is false for mail that is none, or that
 // does not prove itself: it is treated as any other.
 func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header, proof *securejoin.Proof) (mirror.Ruling, bool, error) {
 	in, ok := securejoin.ReadIncoming(m.outer, inner, opened, proof)
-	if !ok || len(m.Raw) > maxHandshake {
+	if !ok {
 		return mirror.Ruling{}, false, nil
 	}
-	keys := a.readKeys(&in, inner)
+	limit := maxHandshake
+	if in.Step == securejoin.MemberAdded {
+		limit = maxMemberAdded
+	}
+	if len(m.Raw) > limit {
+		return mirror.Ruling{}, false, nil
+	}
+	keys := a.readKeys(&in, m.outer, inner)
 	if m.origin != notOurs {
 		ruling, ok := a.ingestOwnStep(m, in, keys)
 		return ruling, ok, nil
@@ -43,6 +53,16 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 	if ours, err := a.ownRequest(ctx, in); ours || err != nil {
 		return hidden(nil), ours, err
 	}
+	ruling, ok, err := a.takeStep(ctx, in, func() (mirror.Ruling, error) { return a.showProven(ctx, m, opened, in) })
+	if ok || err != nil {
+		return ruling, ok, err
+	}
+	return a.ingestElsewhere(ctx, m, in)
+}
+
+// takeStep rules on a step by the state as it is, and takes it in the transaction of the ruling.
+// show makes the ruling on one that is shown.
+func (a *Account) takeStep(ctx context.Context, in securejoin.Incoming, show func() (mirror.Ruling, error)) (mirror.Ruling, bool, error) {
 	var step handshakeStep
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
 		step, err = a.receive(tx, in)
@@ -53,9 +73,9 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 	}
 	switch step.verdict {
 	case securejoin.Deliver:
-		return a.ingestElsewhere(ctx, m, in)
+		return mirror.Ruling{}, false, nil
 	case securejoin.Show:
-		ruling, err := a.showProven(ctx, m, opened, in)
+		ruling, err := show()
 		return ruling, true, err
 	}
 	verdict := mirror.Hide
@@ -92,17 +112,22 @@ func (a *Account) showProven(ctx context.Context, m *arrival, opened *pgp.Opened
 }
 
 // ownRequest reports whether an unsigned step is one that this account has sent, as a copy of it
-// that came back: we made the Message-ID of what our secret opened.
+// that came back: we made the Message-ID of what our secret opened, or of a plain request.
 func (a *Account) ownRequest(ctx context.Context, in securejoin.Incoming) (bool, error) {
-	if !a.own(in.InnerFrom) || in.Proof == nil || in.Signer != "" {
+	if !a.own(in.InnerFrom) || in.Proof == nil && !in.Plain || in.Signer != "" {
 		return false, nil
 	}
 	return a.ask(ctx, func(tx *db.Tx) (bool, error) { return tx.SentHandshake(in.MessageID) })
 }
 
-// readKeys fills in what Autocrypt says in a handshake message, and gives the gossip.
-func (a *Account) readKeys(in *securejoin.Incoming, inner message.Header) []autocrypt.Header {
+// readKeys fills in what Autocrypt says in a handshake message, and gives the gossip. Versions of
+// Delta Chat before 2025 write their key outside of what they encrypt to a key. There it counts
+// only for who signed: nothing else says whose it is.
+func (a *Account) readKeys(in *securejoin.Incoming, outer, inner message.Header) []autocrypt.Header {
 	if h, found, _ := autocrypt.FromHeader(inner.Values("Autocrypt"), in.InnerFrom); found {
+		in.Key = h.Cert
+	} else if h, found, _ := autocrypt.FromHeader(outer.Values("Autocrypt"), in.InnerFrom); found &&
+		in.Proof == nil && in.Signer != "" && h.Cert.Fingerprint() == in.Signer {
 		in.Key = h.Cert
 	}
 	keys := gossiped(inner)
@@ -129,8 +154,11 @@ func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, err
 		return handshakeStep{}, err
 	}
 	in.Holder, in.Blocked = holder.fingerprint, holder.blocked
+	if err := a.knowKey(tx, &in); err != nil {
+		return handshakeStep{}, err
+	}
 	switch in.Step {
-	case securejoin.RequestPubkey, securejoin.RequestWithAuth:
+	case securejoin.Request, securejoin.RequestPubkey, securejoin.RequestWithAuth:
 		return a.receiveAsInviter(tx, in)
 	case securejoin.AuthRequired, securejoin.Pubkey, securejoin.ContactConfirm, securejoin.MemberAdded:
 		return a.receiveAsJoiner(tx, in)
@@ -138,12 +166,42 @@ func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, err
 	return handshakeStep{verdict: securejoin.Deliver}, nil
 }
 
-func (a *Account) receiveAsInviter(tx *db.Tx, in securejoin.Incoming) (handshakeStep, error) {
-	auth := in.Auth
-	if in.Proof != nil {
-		auth = in.Proof.Auth
+// knowKey finds the certificate of a signer that did not send it along. Where it is not known
+// either, it came with something that nobody signed, and the signature is nobody's.
+func (a *Account) knowKey(tx *db.Tx, in *securejoin.Incoming) error {
+	if in.Signer == "" || in.Key != nil || a.me().has(in.Signer) {
+		return nil
 	}
-	found, err := tx.InviteByAuth(auth)
+	cert, err := tx.Cert(in.Signer)
+	if errors.Is(err, db.ErrNotFound) {
+		in.Signer = ""
+		return nil
+	}
+	in.Key = cert
+	return err
+}
+
+// stepInvite finds the invite that a joiner's step is for.
+func (a *Account) stepInvite(tx *db.Tx, in securejoin.Incoming) (securejoin.Invite, error) {
+	switch {
+	case in.Proof != nil:
+		return tx.InviteByAuth(in.Proof.Auth)
+	case !in.Plain:
+		return tx.InviteByAuth(in.Auth)
+	}
+	invites, err := tx.InvitesByNumber(in.Number, a.now())
+	if err != nil {
+		return securejoin.Invite{}, err
+	}
+	found, ok := securejoin.ByNumber(invites, in.Number, a.now())
+	if !ok {
+		return found, db.ErrNotFound
+	}
+	return found, nil
+}
+
+func (a *Account) receiveAsInviter(tx *db.Tx, in securejoin.Incoming) (handshakeStep, error) {
+	found, err := a.stepInvite(tx, in)
 	if errors.Is(err, db.ErrNotFound) {
 		return handshakeStep{verdict: securejoin.Deliver}, nil
 	}
@@ -250,115 +308,4 @@ func refusal(m db.Outgoing) string {
 		}
 	}
 	return "the provider does not take the mail"
-}
-
-// carryOut makes effects into rows.
-func (a *Account) carryOut(tx *db.Tx, effects []securejoin.Effect) error {
-	for _, e := range effects {
-		var err error
-		switch e := e.(type) {
-		case securejoin.StoreCert:
-			_, err = tx.MergeCert(e.Cert, a.now())
-		case securejoin.Bind:
-			err = a.bind(tx, e)
-		case securejoin.Send:
-			err = a.sendStep(tx, e)
-		case securejoin.Admit:
-			err = a.admit(tx, e)
-		case securejoin.Note:
-			err = a.leave(tx, handshakeNote(e))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendStep composes a handshake message and puts it into the outbox.
-func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
-	now := a.now()
-	env := securejoin.Env{Now: now, OuterDate: outerDate(now), MessageID: newMessageID(), Autocrypt: a.me().autocrypt}
-	var cert *pgp.Cert
-	if s.Secret == "" {
-		var err error
-		if cert, err = tx.Cert(s.Key); err != nil {
-			return err
-		}
-		env.Gossip = autocrypt.Header{Addr: s.To[0], Cert: cert}.GossipValue()
-	}
-	mail, err := securejoin.Compose(s, a.self(), env)
-	if err != nil {
-		return err
-	}
-	ciphertext, err := a.encryptStep(s, mail.Inner, cert, now)
-	if err != nil {
-		return err
-	}
-	o := db.Outgoing{Kind: db.OutHandshake, MessageID: env.MessageID, From: a.settings.Address,
-		Encrypted: true, NextAt: s.NotBefore, Created: now}
-	for _, addr := range s.To {
-		o.To = append(o.To, db.OutgoingRecipient{Addr: addr})
-	}
-	wire := pgp.JoinEncrypted(mail.Outer, ciphertext, newBoundary())
-	id, err := tx.Enqueue(o, wire)
-	if err != nil {
-		return err
-	}
-	if s.Step.Answered() {
-		tx.AfterCommit(func() { a.outbox.expectAnswer(id) })
-	}
-	if copied(s.Step) {
-		if err := a.copyToDevices(tx, o.MessageID, wire, o.NextAt); err != nil {
-			return err
-		}
-	}
-	if s.JoinID == 0 {
-		return nil
-	}
-	j, err := tx.Join(s.JoinID)
-	if err != nil {
-		return err
-	}
-	j.RequestMessageID = env.MessageID
-	return tx.PutJoin(j)
-}
-
-func (a *Account) encryptStep(s securejoin.Send, inner []byte, cert *pgp.Cert, now time.Time) ([]byte, error) {
-	var signer *pgp.Key
-	if s.Signed {
-		signer = a.key()
-	}
-	if s.Secret != "" {
-		return pgp.EncryptSymmetric(inner, s.Secret, pgp.SymmetricOptions{Signer: signer, Now: now})
-	}
-	return pgp.Encrypt(inner, pgp.EncryptOptions{Signer: signer, To: []*pgp.Cert{a.key().Cert(), cert}, Now: now})
-}
-
-// handshakeNote words what a handshake has to tell.
-func handshakeNote(n securejoin.Note) note {
-	switch n.Kind {
-	case securejoin.NoteJoined:
-		return note{"Verified: " + n.Addr, fmt.Sprintf("%s has joined by your invite. Mail to this contact is always encrypted from now on.\n\nFingerprint:\n%s", n.Addr, n.Key)}
-	case securejoin.NoteCompleted:
-		return note{"Verified: " + n.Addr, fmt.Sprintf("You have joined the invite of %s. Mail to this contact is always encrypted from now on.\n\nFingerprint:\n%s", n.Addr, n.Key)}
-	case securejoin.NoteClaim:
-		return note{"Another key for " + n.Addr, fmt.Sprintf("Somebody who holds an invite uses the address %s with another key than the one you have for it. "+
-			"Nothing is encrypted to the new key until you accept it:\n\n  bridge contact accept %s %s\n\nKnown key:\n%s\nNew key:\n%s",
-			n.Addr, n.Addr, n.Key, n.Holder, n.Key)}
-	case securejoin.NoteRevoked, securejoin.NoteExpired, securejoin.NoteUsed:
-		return note{"A join was refused: " + n.Addr, fmt.Sprintf("%s tried to join by an invite that %s on %s.", n.Addr, endOf(n), n.At.Format(time.DateOnly))}
-	default:
-		return note{"A join has failed: " + n.Addr, fmt.Sprintf("The invite of %s could not be joined: %s.", n.Addr, n.Reason)}
-	}
-}
-
-func endOf(n securejoin.Note) string {
-	switch n.Kind {
-	case securejoin.NoteRevoked:
-		return "was revoked"
-	case securejoin.NoteExpired:
-		return "expired"
-	}
-	return "was used up by " + n.UsedBy
 }

@@ -41,11 +41,7 @@ func (a *Account) tidy(tx *db.Tx) error {
 		return err
 	}
 	for _, j := range joins {
-		next, effects := j.Tick(now)
-		if len(effects) == 0 {
-			continue
-		}
-		if err := errors.Join(a.putJoin(tx, next), a.carryOut(tx, effects)); err != nil {
+		if err := a.tick(tx, j, now); err != nil {
 			return err
 		}
 	}
@@ -56,4 +52,19 @@ func (a *Account) tidy(tx *db.Tx) error {
 		tx.PruneJoins(now.Add(-securejoin.Tombstone)),
 		tx.PruneHandled(now.Add(-handledFor)),
 	)
+}
+
+// tick moves a join that waits. A step that has not even left is not repeated.
+func (a *Account) tick(tx *db.Tx, j securejoin.Join, now time.Time) error {
+	next, effects := j.Tick(now)
+	switch {
+	case next.State == j.State && next.Resent == j.Resent:
+		return nil
+	case !next.Pending():
+		return errors.Join(a.putJoin(tx, next), tx.DropWaiting(j.RequestMessageID), a.carryOut(tx, effects))
+	}
+	if waits, err := tx.WaitsInOutbox(j.RequestMessageID); waits || err != nil {
+		return err
+	}
+	return errors.Join(a.putJoin(tx, next), a.carryOut(tx, effects))
 }

@@ -14,6 +14,7 @@ import (
 	"mailbridge/message"
 	"mailbridge/mirror"
 	"mailbridge/pgp"
+	"mailbridge/securejoin"
 )
 
 // ingester is what the mirror asks about arrivals.
@@ -29,7 +30,7 @@ func (g ingester) Candidate(header []byte) bool {
 	case "multipart/encrypted", "multipart/signed":
 		return true
 	}
-	return h.Has("Autocrypt") || g.fromPeer(h)
+	return h.Has("Autocrypt") || h.Has(securejoin.FieldNumber) || g.fromPeer(h)
 }
 
 // fromPeer reports whether the sender has shown a key before: a later message without one
@@ -65,6 +66,9 @@ func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, 
 	}
 	if armor, ok := inlineArmor(mail); ok {
 		return a.ingestInline(ctx, mail, armor)
+	}
+	if ruling, ok, err := a.ingestRequest(ctx, mail); ok || err != nil {
+		return ruling, err
 	}
 	return a.ingestPlain(ctx, mail)
 }

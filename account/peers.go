@@ -337,8 +337,8 @@ func (a *Account) holder(tx *db.Tx, addr string) (holder, error) {
 	return holder{peer.Key(), peer.Blocked}, err
 }
 
-// bind gives an address the key that its handshake has shown. Who speaks SecureJoin v3 reads
-// mail that hides its recipients.
+// bind gives an address the key that its handshake has shown. Who speaks SecureJoin reads mail
+// that hides its recipients.
 func (a *Account) bind(tx *db.Tx, b securejoin.Bind) error {
 	peer, err := tx.PeerOrNew(b.Addr)
 	if err != nil {

@@ -140,7 +140,7 @@ func (i Invite) requestWithAuth(me Self, in Incoming, now time.Time) (Invite, Ou
 	case !same(in.Auth, i.Auth):
 		return i, refuse(Deliver, ErrAuth)
 	}
-	if err := checkJoiner(me, in); err != nil {
+	if err := checkJoiner(me, in, now); err != nil {
 		return i, refuse(Hide, err)
 	}
 	switch {
@@ -165,7 +165,7 @@ func (i Invite) requestWithAuth(me Self, in Incoming, now time.Time) (Invite, Ou
 }
 
 // checkJoiner is what a signed step must pass.
-func checkJoiner(me Self, in Incoming) error {
+func checkJoiner(me Self, in Incoming, now time.Time) error {
 	if err := checkSender(me, in); err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func checkJoiner(me Self, in Incoming) error {
 		return ErrGossip
 	case in.Fingerprint != in.Signer:
 		return ErrFingerprint
-	case in.Key != nil && in.Key.Fingerprint() != in.Signer:
+	case in.Key != nil && (in.Key.Fingerprint() != in.Signer || !in.Key.CanEncrypt(now)):
 		return ErrKey
 	}
 	return nil

@@ -1,0 +1,135 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"mailbridge/db"
+	"mailbridge/securejoin"
+)
+
+// tell leaves a note about a handshake.
+func (a *Account) tell(tx *db.Tx, n securejoin.Note) error {
+	where, err := a.whereOf(tx, n)
+	if err != nil {
+		return err
+	}
+	return a.leave(tx, handshakeNote(n, where))
+}
+
+// whereOf names the group or channel of a note, with what it is; empty: it is about a contact.
+func (a *Account) whereOf(tx *db.Tx, n securejoin.Note) (string, error) {
+	var kind securejoin.Kind
+	var id, name string
+	switch {
+	case n.InviteID != 0:
+		i, err := tx.Invite(n.InviteID)
+		if err != nil {
+			return "", notFoundIsNone(err)
+		}
+		kind, id = i.Kind, i.GroupID
+	case n.JoinID != 0:
+		j, err := tx.Join(n.JoinID)
+		if err != nil {
+			return "", notFoundIsNone(err)
+		}
+		kind, id, name = j.Link.Kind, j.Link.GroupID, j.Link.GroupName
+	}
+	if kind == securejoin.Contact {
+		return "", nil
+	}
+	c, found, err := a.chatOf(tx, kind, id)
+	if found {
+		name = c.name
+	}
+	return fmt.Sprintf("the %s “%s”", kind, name), err
+}
+
+func notFoundIsNone(err error) error {
+	if errors.Is(err, db.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// handshakeNote words what a handshake has to tell. where is the group or channel that it is
+// about; empty: a contact.
+func handshakeNote(n securejoin.Note, where string) note {
+	switch n.Kind {
+	case securejoin.NoteJoined:
+		return joinedNote(n, where)
+	case securejoin.NoteCompleted:
+		return completedNote(n, where)
+	case securejoin.NoteClaim:
+		return claimNote(n, where)
+	case securejoin.NoteAsked:
+		return askedNote(n, where)
+	case securejoin.NoteRevoked, securejoin.NoteExpired, securejoin.NoteUsed:
+		return refusedJoinNote(n, where)
+	}
+	what := "The invite of " + n.Addr
+	if where != "" {
+		what += " to " + where
+	}
+	return note{"A join has failed: " + n.Addr, fmt.Sprintf("%s could not be joined: %s.", what, n.Reason)}
+}
+
+const encryptedFromNow = "Mail to this contact is always encrypted from now on."
+
+func joinedNote(n securejoin.Note, where string) note {
+	subject, did := "Verified: "+n.Addr, "has joined by your invite"
+	if where != "" {
+		subject += ", in " + where
+		did = "has joined " + where + " by your invite"
+	}
+	return note{subject, fmt.Sprintf("%s %s. %s\n\nFingerprint:\n%s", n.Addr, did, encryptedFromNow, n.Key)}
+}
+
+func completedNote(n securejoin.Note, where string) note {
+	subject, did := "Verified: "+n.Addr, "You have joined the invite of "+n.Addr
+	if where != "" {
+		subject += ", in " + where
+		did = "You have joined " + where + " by the invite of " + n.Addr
+	}
+	return note{subject, fmt.Sprintf("%s. %s\n\nFingerprint:\n%s", did, encryptedFromNow, n.Key)}
+}
+
+func claimNote(n securejoin.Note, where string) note {
+	text := fmt.Sprintf("Somebody who holds an invite uses the address %s with another key than the one you have for it. "+
+		"Nothing is encrypted to the new key until you accept it:\n\n  bridge contact accept %s %s\n\n", n.Addr, n.Addr, n.Key)
+	if where != "" && n.InviteID != 0 {
+		text += "Until then nobody is taken into " + where + " by this.\n\n"
+	}
+	return note{"Another key for " + n.Addr, text + fmt.Sprintf("Known key:\n%s\nNew key:\n%s", n.Holder, n.Key)}
+}
+
+// askedNote tells of a joiner who waits. To do nothing is to decline: nobody is told.
+func askedNote(n securejoin.Note, where string) note {
+	what := "to become your contact"
+	if where != "" {
+		what = "to join " + where
+	}
+	return note{"Somebody asks to join: " + n.Addr, fmt.Sprintf("%s asks %s by your invite %d. Accept with:\n\n  bridge invite accept %d %s\n\n"+
+		"Until then nothing happens, and nobody hears anything.\n\nFingerprint:\n%s", n.Addr, what, n.InviteID, n.InviteID, n.Addr, n.Key)}
+}
+
+// refusedJoinNote tells exactly why a join was refused. The joiner hears nothing.
+func refusedJoinNote(n securejoin.Note, where string) note {
+	what := fmt.Sprintf("your invite %d", n.InviteID)
+	if where != "" {
+		what += " to " + where
+	}
+	revive := fmt.Sprintf("\n\nIf it is to be good again:\n\n  bridge invite revive %d", n.InviteID)
+	day := n.At.Format(time.DateOnly)
+	var end string
+	switch n.Kind {
+	case securejoin.NoteRevoked:
+		end = "which was revoked on " + day + "." + revive
+	case securejoin.NoteExpired:
+		end = "which expired on " + day + "." + revive
+	default:
+		end = fmt.Sprintf("which was for one use and was already used by %s on %s.\n\nFor somebody else make a new one:\n\n  bridge invite --once", n.UsedBy, day)
+	}
+	return note{"A join was refused: " + n.Addr, fmt.Sprintf("%s tried to join by %s, %s", n.Addr, what, end)}
+}
