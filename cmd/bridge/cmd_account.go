@@ -169,7 +169,7 @@ func (c *accountLoginCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.call("account.login", loginArgs{Account: address, Password: password}, &noArgs{}); err != nil {
+	if err := a.call("account.login", loginArgs{accountArgs{address}, password}, &noArgs{}); err != nil {
 		return err
 	}
 	a.say("The provider has taken the new password.")

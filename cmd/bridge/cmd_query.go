@@ -68,132 +68,9 @@ func (s bridgeStatus) print(a *app) {
 			rows = append(rows, []string{"  warning", w})
 		}
 		for _, row := range rows {
-			a.say("%-15s %s", row[0], clean(row[1]))
+			a.say("%-16s %s", row[0], clean(row[1]))
 		}
 	}
-}
-
-type contactsCmd struct{ jsonFlag }
-
-func (c *contactsCmd) Run(a *app) error {
-	address, err := a.account()
-	if err != nil {
-		return err
-	}
-	var list []account.Contact
-	if err := a.call("contacts", accountArgs{Account: address}, &list); err != nil {
-		return err
-	}
-	if c.JSON {
-		return a.printJSON(list)
-	}
-	var rows [][]string
-	for _, contact := range list {
-		rows = append(rows, []string{contact.Address, trust(contact), orDash(string(contact.Fingerprint)), contact.Name})
-	}
-	columns(a.stdout, rows)
-	return nil
-}
-
-// trust says in a word how far a contact's key is to be trusted.
-func trust(c account.Contact) string {
-	switch {
-	case c.Verified:
-		return "verified"
-	case c.Fingerprint == "":
-		return "no key"
-	case c.IntroducedBy != "":
-		return "introduced"
-	}
-	return "unverified"
-}
-
-type contactCmds struct {
-	Show   contactShowCmd   `cmd:"" help:"Show the key of a correspondent, where it was learnt, and whether it is verified."`
-	Accept contactAcceptCmd `cmd:"" help:"Use another key that has come up for a correspondent."`
-}
-
-type contactAcceptCmd struct {
-	Address     string `arg:"" help:"The correspondent."`
-	Fingerprint string `arg:"" help:"The key, as contact show names it."`
-	jsonFlag
-}
-
-func (c *contactAcceptCmd) Run(a *app) error {
-	address, err := a.account()
-	if err != nil {
-		return err
-	}
-	var contact account.Contact
-	if err := a.call("contact.accept", acceptArgs{Account: address, Address: c.Address, Fingerprint: c.Fingerprint}, &contact); err != nil {
-		return err
-	}
-	if c.JSON {
-		return a.printJSON(contact)
-	}
-	a.say("Mail to %s is encrypted to %s from now on.", clean(contact.Address), groups(string(contact.Fingerprint)))
-	return nil
-}
-
-type contactShowCmd struct {
-	Address string `arg:"" help:"The correspondent."`
-	jsonFlag
-}
-
-func (c *contactShowCmd) Run(a *app) error {
-	address, err := a.account()
-	if err != nil {
-		return err
-	}
-	var contact account.Contact
-	if err := a.call("contact.show", contactArgs{Account: address, Address: c.Address}, &contact); err != nil {
-		return err
-	}
-	if c.JSON {
-		return a.printJSON(contact)
-	}
-	rows := [][]string{
-		{"address", contact.Address},
-		{"name", orDash(contact.Name)},
-		{"fingerprint", orDash(groups(string(contact.Fingerprint)))},
-		{"trust", trust(contact)},
-	}
-	if contact.Verified {
-		rows = append(rows, []string{"verified", when(contact.VerifiedAt) + " by " + contact.VerifiedHow})
-	}
-	rows = append(rows,
-		[]string{"introduced by", orDash(contact.IntroducedBy)},
-		[]string{"key from", orDash(contact.Origin)},
-		[]string{"policy", orDash(contact.Policy)},
-		[]string{"wishes", orDash(contact.PreferEncrypt)},
-		[]string{"last seen", when(contact.LastSeen)})
-	for _, f := range contact.Candidates {
-		rows = append(rows, []string{"other key", groups(string(f))})
-	}
-	columns(a.stdout, rows)
-	return nil
-}
-
-type keyCmds struct {
-	Show keyShowCmd `cmd:"" help:"Print the account's public key, armored."`
-}
-
-type keyShowCmd struct{ jsonFlag }
-
-func (c *keyShowCmd) Run(a *app) error {
-	address, err := a.account()
-	if err != nil {
-		return err
-	}
-	var key account.OwnKey
-	if err := a.call("key.show", accountArgs{Account: address}, &key); err != nil {
-		return err
-	}
-	if c.JSON {
-		return a.printJSON(key)
-	}
-	a.say("%s\n%s\n\n%s", clean(key.Address), groups(string(key.Fingerprint)), strings.TrimSpace(key.Armored))
-	return nil
 }
 
 type checkCmd struct {
@@ -202,12 +79,8 @@ type checkCmd struct {
 }
 
 func (c *checkCmd) Run(a *app) error {
-	address, err := a.account()
+	list, err := ask[[]account.Check](a, "check", func(of accountArgs) any { return checkArgs{of, c.Recipients} })
 	if err != nil {
-		return err
-	}
-	var list []account.Check
-	if err := a.call("check", checkArgs{Account: address, Recipients: c.Recipients}, &list); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -227,12 +100,8 @@ type rawCmd struct {
 }
 
 func (c *rawCmd) Run(a *app) error {
-	address, err := a.account()
+	msg, err := ask[[]byte](a, "raw", func(of accountArgs) any { return rawArgs{of, c.Mailbox, c.UID} })
 	if err != nil {
-		return err
-	}
-	var msg []byte
-	if err := a.call("raw", rawArgs{Account: address, Mailbox: c.Mailbox, UID: c.UID}, &msg); err != nil {
 		return err
 	}
 	_, err = a.stdout.Write(msg)

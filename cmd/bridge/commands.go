@@ -46,37 +46,16 @@ type (
 		Settings account.Settings `json:"settings"`
 		Password string           `json:"password"`
 	}
-	inviteArgs struct {
-		Account string `json:"account"`
-	}
-	joinArgs struct {
-		Account string `json:"account"`
-		Link    string `json:"link"`
-		Replace bool   `json:"replace"`
-	}
-	joinWaitArgs struct {
-		Account string `json:"account"`
-		ID      string `json:"id"`
-	}
-	contactArgs struct {
-		Account string `json:"account"`
-		Address string `json:"address"`
-	}
-	acceptArgs struct {
-		Account     string `json:"account"`
-		Address     string `json:"address"`
-		Fingerprint string `json:"fingerprint"`
-	}
 	loginArgs struct {
-		Account  string `json:"account"`
+		accountArgs
 		Password string `json:"password"`
 	}
 	checkArgs struct {
-		Account    string   `json:"account"`
+		accountArgs
 		Recipients []string `json:"recipients"`
 	}
 	rawArgs struct {
-		Account string `json:"account"`
+		accountArgs
 		Mailbox string `json:"mailbox"`
 		UID     uint32 `json:"uid"`
 	}
@@ -135,14 +114,15 @@ func (b *bridge) table() *web.Table {
 	web.Handle(t, "account.settings", b.accountSettings)
 	web.Handle(t, "account.login", b.accountLogin)
 	web.Handle(t, "status", b.status)
-	web.Handle(t, "invite", b.invite)
-	web.Handle(t, "join", b.join)
-	web.Handle(t, "join.wait", b.joinWait)
-	web.Handle(t, "contacts", b.contacts)
-	web.Handle(t, "contact.show", b.contactShow)
-	web.Handle(t, "contact.accept", b.contactAccept)
-	web.Handle(t, "key.show", b.keyShow)
-	web.Handle(t, "check", b.check)
+	web.Handle(t, "send", b.send)
+	b.handleInvites(t)
+	b.handleContacts(t)
+	b.handleGroups(t)
+	b.handleChannels(t)
+	b.handleKeys(t)
+	web.Handle(t, "check", on(b, func(ctx context.Context, e engine, args checkArgs) ([]account.Check, error) {
+		return e.Check(ctx, args.Recipients)
+	}))
 	web.Handle(t, "raw", b.raw)
 	return t
 }
@@ -255,71 +235,6 @@ func closedStatus(address string, err error) account.Status {
 		s.Warnings = append(s.Warnings, clean(classify(err).Text))
 	}
 	return s
-}
-
-func (b *bridge) invite(ctx context.Context, args inviteArgs) (account.Invite, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return account.Invite{}, err
-	}
-	return e.Invite(ctx, account.InviteOptions{})
-}
-
-func (b *bridge) join(ctx context.Context, args joinArgs) (account.Join, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return account.Join{}, err
-	}
-	return e.Join(ctx, args.Link, account.JoinOptions{Replace: args.Replace})
-}
-
-func (b *bridge) joinWait(ctx context.Context, args joinWaitArgs) (account.Join, error) {
-	e, err := b.accounts.active(ctx, args.Account)
-	if err != nil {
-		return account.Join{}, err
-	}
-	return e.WaitJoin(ctx, args.ID)
-}
-
-func (b *bridge) contacts(ctx context.Context, args accountArgs) ([]account.Contact, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return nil, err
-	}
-	list, err := e.Contacts(ctx)
-	return append([]account.Contact{}, list...), err // [] where there is none, not null
-}
-
-func (b *bridge) contactShow(ctx context.Context, args contactArgs) (account.Contact, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return account.Contact{}, err
-	}
-	return e.Contact(ctx, args.Address)
-}
-
-func (b *bridge) contactAccept(ctx context.Context, args acceptArgs) (account.Contact, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return account.Contact{}, err
-	}
-	return e.AcceptKey(ctx, args.Address, args.Fingerprint)
-}
-
-func (b *bridge) keyShow(ctx context.Context, args accountArgs) (account.OwnKey, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return account.OwnKey{}, err
-	}
-	return e.OwnKey(ctx)
-}
-
-func (b *bridge) check(ctx context.Context, args checkArgs) ([]account.Check, error) {
-	e, err := b.accounts.get(ctx, args.Account)
-	if err != nil {
-		return nil, err
-	}
-	return e.Check(ctx, args.Recipients)
 }
 
 func (b *bridge) raw(ctx context.Context, args rawArgs) ([]byte, error) {

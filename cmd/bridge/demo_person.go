@@ -101,7 +101,7 @@ func (p *person) join(ctx context.Context, link string) error {
 	if err := p.bridge.Call(ctx, "join", joinArgs{Link: link}, &j); err != nil {
 		return err
 	}
-	if err := p.bridge.Call(ctx, "join.wait", joinWaitArgs{ID: j.ID}, &j); err != nil {
+	if err := p.bridge.Call(ctx, "join.wait", idArgs{ID: j.ID}, &j); err != nil {
 		return err
 	}
 	if j.State != account.JoinCompleted {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"mailbridge/account"
 	"mailbridge/imapproxy"
@@ -24,16 +25,55 @@ type engine interface {
 	CheckPassword(user, password string) bool
 
 	State(ctx context.Context) account.Status
+	SetProviderPassword(ctx context.Context, password string) error
+	Check(ctx context.Context, recipients []string) ([]account.Check, error)
+	Raw(ctx context.Context, mailbox string, uid uint32) ([]byte, error)
+
+	inviter
+	keeper
+	grouper
+	channeler
+}
+
+// inviter makes and joins invites.
+type inviter interface {
 	Invite(ctx context.Context, o account.InviteOptions) (account.Invite, error)
+
 	Join(ctx context.Context, link string, o account.JoinOptions) (account.Join, error)
 	WaitJoin(ctx context.Context, id string) (account.Join, error)
+}
+
+// keeper keeps keys: those of contacts, and the account's own.
+type keeper interface {
 	Contacts(ctx context.Context) ([]account.Contact, error)
 	Contact(ctx context.Context, address string) (account.Contact, error)
 	AcceptKey(ctx context.Context, address, fingerprint string) (account.Contact, error)
-	SetProviderPassword(ctx context.Context, password string) error
+
 	OwnKey(ctx context.Context) (account.OwnKey, error)
-	Check(ctx context.Context, recipients []string) ([]account.Check, error)
-	Raw(ctx context.Context, mailbox string, uid uint32) ([]byte, error)
+	ImportKey(ctx context.Context, armored, passphrase []byte) (account.OwnKey, error)
+	ExportKey(ctx context.Context, secret bool) (account.OwnKey, error)
+}
+
+// grouper keeps groups. They are named by id, local address, or a name that only one has.
+type grouper interface {
+	Groups(ctx context.Context) ([]account.Group, error)
+	CreateGroup(ctx context.Context, name string) (account.Group, error)
+	GroupMembers(ctx context.Context, group string) ([]account.Member, error)
+	AddMember(ctx context.Context, group, address string) (account.Group, error)
+	RemoveMember(ctx context.Context, group, address string) (account.Group, error)
+	RenameGroup(ctx context.Context, group, name string) (account.Group, error)
+	LeaveGroup(ctx context.Context, group string) (account.Group, error)
+	SetGroupEncryption(ctx context.Context, group, mode string) (account.Group, error)
+}
+
+// channeler keeps channels, named as groups are.
+type channeler interface {
+	Channels(ctx context.Context) ([]account.Channel, error)
+	CreateChannel(ctx context.Context, name string) (account.Channel, error)
+	Subscribers(ctx context.Context, channel string) ([]account.Member, error)
+	RemoveSubscriber(ctx context.Context, channel, address string) (account.Channel, error)
+	LeaveChannel(ctx context.Context, channel string) (account.Channel, error)
+	RotateChannel(ctx context.Context, channel string, every *time.Duration) (account.Channel, error)
 }
 
 // maker opens and creates engines.

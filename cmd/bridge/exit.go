@@ -14,6 +14,8 @@ import (
 	"mailbridge/account"
 	"mailbridge/db"
 	"mailbridge/mailbox"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
 	"mailbridge/upstream"
 	"mailbridge/web"
 )
@@ -67,6 +69,9 @@ func code(want mailbox.Code) func(error) bool {
 // rules are tried in order; the first that knows an error decides.
 var rules = []rule{
 	{knows: is(account.ErrLocked), exit: exitDenied},
+	{knows: is(securejoin.ErrOwnInvite), exit: exitData,
+		hint: "bridge invite list shows it; bridge invite revoke ID ends it, bridge invite revive LINK brings it back"},
+	{knows: is(pgp.ErrPassphrase), exit: exitDenied},
 	{knows: as[*account.BadData], exit: exitData},
 	{knows: is(account.ErrNotFound), exit: exitNoInput},
 	{knows: is(account.ErrExists), exit: exitUsage},

@@ -28,39 +28,45 @@ const maxPassword = 4096
 // read gets the password from where the flags say, else from the terminal.
 func (p passwordFlags) read(ctx context.Context, a *app, prompt string) (string, error) {
 	switch {
-	case p.PasswordFile == "-":
-		return a.input(func() (string, error) { return passwordFrom(a.stdin, "stdin") })
 	case p.PasswordFile != "":
-		f, err := os.Open(p.PasswordFile)
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", refuse(exitNoInput, "no such password file: %s", p.PasswordFile)
-		}
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		return passwordFrom(f, p.PasswordFile)
+		return secretFile(a, "password", p.PasswordFile)
 	case p.PasswordCommand != "":
 		return passwordByCommand(ctx, p.PasswordCommand, a.stderr)
 	}
-	return askPassword(a, prompt)
+	return askSecret(a, "password", prompt, "use --password-file FILE, --password-file - (stdin) or --password-command COMMAND")
 }
 
-// passwordFrom takes the first line.
-func passwordFrom(r io.Reader, name string) (string, error) {
+// secretFile reads a password or passphrase from a file, or from stdin with "-".
+func secretFile(a *app, what, file string) (string, error) {
+	if file == "-" {
+		return a.input(func() (string, error) { return secretFrom(a.stdin, what, "stdin") })
+	}
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", refuse(exitNoInput, "no such %s file: %s", what, clean(file))
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return secretFrom(f, what, file)
+}
+
+// secretFrom takes the first line.
+func secretFrom(r io.Reader, what, name string) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxPassword+1))
 	if err != nil {
-		return "", refuse(exitNoInput, "the password could not be read from %s: %v", name, err)
+		return "", refuse(exitNoInput, "the %s could not be read from %s: %v", what, name, err)
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	password := strings.TrimSuffix(string(line), "\r")
 	switch {
 	case password == "":
-		return "", refuse(exitData, "the password from %s is empty", name)
+		return "", refuse(exitData, "the %s from %s is empty", what, name)
 	case len(password) > maxPassword:
-		return "", refuse(exitData, "the password from %s is longer than %d octets", name, maxPassword)
+		return "", refuse(exitData, "the %s from %s is longer than %d octets", what, name, maxPassword)
 	case strings.ContainsRune(password, 0):
-		return "", refuse(exitData, "the password from %s holds a NUL", name)
+		return "", refuse(exitData, "the %s from %s holds a NUL", what, name)
 	}
 	return password, nil
 }
@@ -76,13 +82,14 @@ func passwordByCommand(ctx context.Context, command string, stderr io.Writer) (s
 	if err != nil {
 		return "", refuse(exitNoInput, "the password command failed: %v", err)
 	}
-	return passwordFrom(bytes.NewReader(out), "the password command")
+	return secretFrom(bytes.NewReader(out), "password", "the password command")
 }
 
-func askPassword(a *app, prompt string) (string, error) {
+// askSecret asks at the terminal; hint says what else there is.
+func askSecret(a *app, what, prompt, hint string) (string, error) {
 	f, ok := a.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return "", refuse(exitUsage, "no terminal to ask for the password\nuse --password-file FILE, --password-file - (stdin) or --password-command COMMAND")
+		return "", refuse(exitUsage, "no terminal to ask for the %s\n%s", what, hint)
 	}
 	fd := int(f.Fd())
 	state, err := term.GetState(fd)
@@ -90,7 +97,7 @@ func askPassword(a *app, prompt string) (string, error) {
 		return "", err
 	}
 	fmt.Fprint(a.stderr, prompt)
-	password, err := a.input(func() (string, error) {
+	secret, err := a.input(func() (string, error) {
 		b, err := term.ReadPassword(fd)
 		return string(b), err
 	})
@@ -99,5 +106,5 @@ func askPassword(a *app, prompt string) (string, error) {
 		_ = term.Restore(fd, state) // interrupted: the echo must come back
 		return "", err
 	}
-	return passwordFrom(strings.NewReader(password), "the terminal")
+	return secretFrom(strings.NewReader(secret), what, "the terminal")
 }

@@ -61,3 +61,6 @@ func orDash(s string) string {
 	}
 	return s
 }
+
+// quoted is a name that somebody chose, between quotation marks.
+func quoted(name string) string { return `"` + clean(name) + `"` }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"mailbridge/account"
+)
+
+// ask runs a command about the account of --account.
+func ask[Reply any](a *app, name string, args func(accountArgs) any) (reply Reply, err error) {
+	address, err := a.account()
+	if err == nil {
+		err = a.call(name, args(accountArgs{address}), &reply)
+	}
+	return reply, err
+}
+
+// act is ask for a command that may send mail. Where no service runs, it waits until the
+// mail is on its way, or says that it waits.
+func act[Reply any](a *app, name string, args func(accountArgs) any) (reply Reply, err error) {
+	address, err := a.account()
+	if err != nil {
+		return reply, err
+	}
+	conn, err := a.connect()
+	if err != nil {
+		return reply, err
+	}
+	defer conn.close()
+	if err := conn.Call(a.ctx, name, args(accountArgs{address}), &reply); err != nil || conn.service {
+		return reply, err
+	}
+	var left sendReply
+	if err := conn.Call(a.ctx, "send", accountArgs{address}, &left); err != nil {
+		return reply, err
+	}
+	if left.Queued > 0 {
+		a.tell("It is stored, but not all of its mail is sent: no bridge is running, the next bridge run does it.")
+	}
+	return reply, nil
+}
+
+const (
+	// sendWait is how long a command that works by itself tries to send. A provider that
+	// is there takes a second for a few messages.
+	sendWait = 20 * time.Second
+	// sendPoll is the pause between two looks at the queue, which has no event of its own.
+	sendPoll = 20 * time.Millisecond
+)
+
+type sendReply struct {
+	Queued int `json:"queued"`
+}
+
+// send lets an account of a bridge without a service send what waits. What cannot be
+// sent now stays for the next run.
+func (b *bridge) send(ctx context.Context, args accountArgs) (sendReply, error) {
+	e, err := b.accounts.get(ctx, args.Account)
+	if err != nil {
+		return sendReply{}, err
+	}
+	s := e.State(ctx)
+	if b.accounts.serving || s.Queued == 0 {
+		return sendReply{s.Queued}, nil
+	}
+	if e, err = b.accounts.active(ctx, args.Account); err != nil {
+		return sendReply{}, err
+	}
+	wait, cancel := context.WithTimeout(ctx, sendWait)
+	defer cancel()
+	for s.Queued > 0 && !unreachable(s) {
+		select {
+		case <-time.After(sendPoll):
+			s = e.State(ctx)
+		case <-wait.Done():
+			return sendReply{s.Queued}, ctx.Err()
+		}
+	}
+	return sendReply{s.Queued}, nil
+}
+
+// unreachable says that the provider was tried and is not there. An account that has only
+// begun is offline, too, but has no reason for it yet.
+func unreachable(s account.Status) bool {
+	switch s.Provider {
+	case "login-refused", "certificate-not-trusted":
+		return true
+	case "offline":
+		return len(s.Warnings) > 0
+	}
+	return false
+}
