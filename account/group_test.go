@@ -65,7 +65,12 @@ func (p *person) change(what, arg string) account.Group {
 
 func (p *person) try(what, arg string) (account.Group, error) {
 	p.w.Helper()
-	ctx, id := context.Background(), p.group().ID
+	return changeOf(p, p.group().ID, what, arg)
+}
+
+func changeOf(p *person, id, what, arg string) (account.Group, error) {
+	p.w.Helper()
+	ctx := context.Background()
 	switch what {
 	case "add":
 		return p.AddMember(ctx, id, arg)
@@ -263,3 +268,5 @@ func isBadData(err error) bool {
 	var bad *account.BadData
 	return errors.As(err, &bad)
 }
+
+func isNotFound(err error) bool { return errors.Is(err, account.ErrNotFound) }
