@@ -23,6 +23,7 @@ func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, keys []autoc
 	case m.origin != madeElsewhere || m.Old:
 		return hidden(nil), true
 	case in.Step == securejoin.MemberAdded:
+		m.admitted = in.AddedKey
 		return mirror.Ruling{}, false
 	}
 	r := hidden(func(tx *db.Tx) error { return a.observe(tx, in, keys) })
@@ -101,6 +102,17 @@ func (a *Account) addObserved(tx *db.Tx, j securejoin.Join) error {
 func (a *Account) answeredElsewhere(tx *db.Tx, joiner pgp.Fingerprint) error {
 	_, err := tx.MarkHandled(string(joiner), answerMark, a.now())
 	return err
+}
+
+// applyElsewhere learns from what another device has sent: whom it knows.
+func (a *Account) applyElsewhere(tx *db.Tx, m *arrival, s sighting) error {
+	if m.admitted != "" {
+		if err := a.answeredElsewhere(tx, m.admitted); err != nil {
+			return err
+		}
+		tx.AfterCommit(a.mirror.Retry)
+	}
+	return errors.Join(a.sawDevice(tx), a.applyGossip(tx, s, ""))
 }
 
 // answerMark is no Message-ID.

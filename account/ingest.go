@@ -76,9 +76,10 @@ func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, 
 // arrival is a message with what is known of it on the way.
 type arrival struct {
 	mirror.Arrival
-	root   *message.Part
-	outer  message.Header
-	origin origin // who made what our key has signed
+	root     *message.Part
+	outer    message.Header
+	origin   origin          // who made what our key has signed
+	admitted pgp.Fingerprint // whom that took into a group
 	// proven: it ended a join of ours, and may take us into a group or channel.
 	proven bool
 }
@@ -364,7 +365,7 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 			}
 		}
 		if m.origin == madeElsewhere && !m.Old {
-			return errors.Join(a.sawDevice(tx), a.applyGossip(tx, s, ""))
+			return a.applyElsewhere(tx, m, s)
 		}
 		_, err := a.applySighting(tx, s)
 		return err

@@ -135,6 +135,7 @@ func (a *Account) replaceKey(tx *db.Tx, key *pgp.Key) error {
 	if err := storeIdentity(tx, me); err != nil {
 		return err
 	}
+	tx.AfterCommit(func() { a.identity.Store(me) }) // before what else waits for the commit
 	revoked, err := a.revokeAll(tx)
 	if err != nil {
 		return err
@@ -142,7 +143,9 @@ func (a *Account) replaceKey(tx *db.Tx, key *pgp.Key) error {
 	if err := a.failJoins(tx); err != nil {
 		return err
 	}
-	tx.AfterCommit(func() { a.identity.Store(me) })
+	if err := a.lookAgain(tx); err != nil {
+		return err
+	}
 	return errors.Join(
 		a.expectDevice(tx, me, false),
 		tx.AddEvent(a.now(), "key", "another own key was imported: "+string(key.Fingerprint())),
@@ -188,6 +191,20 @@ func (a *Account) revokeAll(tx *db.Tx) (revoked int, err error) {
 	return revoked, nil
 }
 
+// lookAgain asks about mail anew that could not be opened: the new key may do it.
+func (a *Account) lookAgain(tx *db.Tx) error {
+	list, err := tx.Unopened()
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if err := a.mirror.Again(tx, m.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // failJoins ends the joins that wait: what they have sent names the key of before.
 func (a *Account) failJoins(tx *db.Tx) error {
 	joins, err := tx.PendingJoins()
@@ -196,7 +213,7 @@ func (a *Account) failJoins(tx *db.Tx) error {
 	}
 	for _, j := range joins {
 		next, effects := j.Fail(reasonOtherKey, a.now())
-		if err := errors.Join(a.putJoin(tx, next), a.carryOut(tx, effects)); err != nil {
+		if err := errors.Join(a.putJoin(tx, next), tx.DropWaiting(j.RequestMessageID), a.carryOut(tx, effects)); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,12 @@ func (a *Account) ingestRequest(ctx context.Context, m *arrival) (mirror.Ruling,
 	if h, found, _ := autocrypt.FromHeader(m.outer.Values("Autocrypt"), in.InnerFrom); found {
 		in.Key = h.Cert
 	}
-	return a.takeStep(ctx, in, nil) // a request is never shown for what it is
+	ruling, ok, err := a.takeStep(ctx, in, nil) // a request is never shown for what it is
+	if ok || err != nil || !a.shared.Load() {
+		return ruling, ok, err
+	}
+	ruling, held := a.holdFor(m, elsewhereFor) // the number may be one of another device's
+	return ruling, held, nil
 }
 
 // requestForm knows the form in which all versions of Delta Chat send a request, the one that

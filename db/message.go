@@ -182,6 +182,13 @@ func (tx *Tx) MessagesMovedOut(box mailbox.ID) ([]Message, error) {
 	return tx.messages(selectMessage+`WHERE up_mailbox_id = ? AND up_mailbox_id <> mailbox_id ORDER BY id`, box)
 }
 
+// Unopened gives the messages that are shown as they came though they are known to be encrypted:
+// another key may open them.
+func (tx *Tx) Unopened() ([]Message, error) {
+	return tx.messages(selectMessage + `WHERE kind = 'ordinary' AND state = 'visible' AND up_uid IS NOT NULL
+		AND message_id_hash IN (SELECT message_id_hash FROM protection WHERE encrypted = 1) ORDER BY id`)
+}
+
 // PendingMessages gives at most n rows of a mailbox that wait to be looked at and whose time
 // has come, in the provider's order.
 func (tx *Tx) PendingMessages(box mailbox.ID, now time.Time, n int) ([]Message, error) {

@@ -171,6 +171,22 @@ func (m *Mirror) Reopen(tx *db.Tx, row int64, kind Kind, view []byte, keywords m
 	return m.show(tx, msg)
 }
 
+// Again asks about a message anew that is shown as it came: what it takes to open it may be here
+// now. Until then no client sees it, and then it has another UID.
+func (m *Mirror) Again(tx *db.Tx, row int64) error {
+	msg, err := tx.Message(row)
+	if err != nil {
+		return err
+	}
+	if msg.State != db.Visible || msg.Kind != Ordinary || msg.Up.UID == 0 {
+		return db.ErrNotFound
+	}
+	m.cache.drop(row)
+	m.changed(tx, msg.Mailbox)
+	tx.AfterCommit(m.Retry)
+	return tx.Unshow(row, db.Pending, m.opts.Now())
+}
+
 // SetKeywords sets the bridge's own keywords of a row.
 func (m *Mirror) SetKeywords(tx *db.Tx, row int64, keywords mailbox.Flags) error {
 	msg, err := tx.Message(row)

@@ -1,0 +1,149 @@
+package account_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"mailbridge/account"
+	"mailbridge/internal/provider"
+)
+
+// twins are two installations of one address with one key.
+func (w *world) twins(name string) (here, there *person) {
+	w.Helper()
+	here, there = w.addIn(name, name), w.addIn(name, name+"-elsewhere")
+	key, err := here.ExportKey(w.Context(), true)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if _, err := there.ImportKey(w.Context(), []byte(key.Armored), nil); err != nil {
+		w.Fatal(err)
+	}
+	return here, there
+}
+
+// knows waits until a contact is verified.
+func (p *person) knows(other *person) {
+	p.w.Helper()
+	p.w.eventually(p.addr+" has verified "+other.addr, func() bool {
+		c, err := p.Contact(context.Background(), other.addr)
+		return err == nil && c.Verified
+	})
+}
+
+// sees checks that a client sees just the messages with these subjects.
+func (p *person) sees(name string, subjects ...string) {
+	p.w.Helper()
+	list := p.read(name)
+	got := make([]string, len(list))
+	for i, m := range list {
+		got[i] = m.header("Subject")
+	}
+	if strings.Join(got, "|") != strings.Join(subjects, "|") {
+		p.w.Errorf("%s sees %q in %s, want %q", p.addr, got, name, subjects)
+	}
+}
+
+// settled waits until both have looked at all that is at the provider.
+func (w *world) settled(people ...*person) {
+	w.Helper()
+	for range 2 { // what one answers, the other looks at
+		for _, p := range people {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			err := p.Synced(ctx)
+			cancel()
+			if err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestTwinsInvite: a contact that joins by the invite of one device is known at the other, and no
+// client sees a step of it.
+func TestTwinsInvite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	here, there := w.twins("alice")
+	bob := w.add("bob")
+	w.shake(here, bob)
+	there.knows(bob)
+	w.advance(time.Hour) // what was held is shown by then
+	w.settled(here, there, bob)
+	here.sees("INBOX")
+	there.sees("INBOX")
+	bob.sees("INBOX")
+}
+
+// TestTwinsJoin: a join of one device is not disturbed by the other, which learns the contact.
+func TestTwinsJoin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	here, there := w.twins("alice")
+	bob := w.add("bob")
+	w.shake(bob, there)
+	here.knows(bob)
+	w.advance(time.Hour)
+	w.settled(here, there, bob)
+	here.sees("INBOX")
+	there.sees("INBOX")
+	if joins := here.read("Bridge"); len(joins) > 0 && bytes.Contains(joins[len(joins)-1].raw, []byte("joined the invite")) {
+		t.Errorf("a note tells of the other device's join:\n%s", joins[len(joins)-1].raw)
+	}
+}
+
+// TestTwinsMail: mail that one device sends is the other's own mail, too, and comes back to
+// no client as new mail.
+func TestTwinsMail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	here, there := w.twins("alice")
+	bob := w.add("bob")
+	w.shake(here, bob)
+	there.knows(bob)
+	here.submit([]string{bob.addr}, "From: alice@example.org\nTo: bob@example.org\nSubject: Plans\n\nfrom one device\n")
+	bob.wait("INBOX", "from one device")
+	m := there.wait("INBOX", "from one device")
+	if m.header("Mailbridge-Security") != "" || m.header("From") != "alice@example.org" {
+		t.Errorf("the other device's mail is not shown as our own:\n%s", m.raw)
+	}
+	w.settled(here, there)
+	here.sees("INBOX")
+	there.sees("INBOX", "Plans")
+	there.submit([]string{bob.addr}, "From: alice@example.org\nTo: bob@example.org\nSubject: Re: Plans\n\nfrom the other\n")
+	bob.wait("INBOX", "from the other")
+	here.wait("INBOX", "from the other")
+	if got := len(bob.read("INBOX")); got != 2 {
+		t.Errorf("bob has %d messages, want 2", got)
+	}
+}
+// TestSharedInvite: a shared invite is answered by the other device, until it is withdrawn.
+func TestSharedInvite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	here, there := w.twins("alice")
+	ctx := t.Context()
+	invite, err := here.Invite(ctx, account.InviteOptions{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the other device knows the invite", func() bool { return there.State(ctx).OpenInvites == 1 })
+	here.end()
+	bob := w.add("bob")
+	join, err := bob.Join(ctx, invite.Link, account.JoinOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if join, err = bob.WaitJoin(ctx, join.ID); err != nil || join.State != account.JoinCompleted {
+		t.Fatalf("join: %+v, %v", join, err)
+	}
+	here.open()
+	here.knows(bob)
+	if _, err := here.RevokeInvite(ctx, invite.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the other device has withdrawn it", func() bool { return there.State(ctx).OpenInvites == 0 })
+}
