@@ -120,6 +120,7 @@ func TestTwinsMail(t *testing.T) {
 		t.Errorf("bob has %d messages, want 2", got)
 	}
 }
+
 // TestSharedInvite: a shared invite is answered by the other device, until it is withdrawn.
 func TestSharedInvite(t *testing.T) {
 	t.Parallel()
