@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxRequest bounds the arguments of one command. The longest are a link and a
-	// password, a few kilobytes at most.
+	// maxRequest bounds the arguments of one command. The longest is a key of 512 KiB,
+	// which grows by a third in JSON.
 	maxRequest = 1 << 20
 	// maxReply bounds what the client reads: a message of 50 MiB, the most that can be
 	// submitted, grows by a third in JSON.

@@ -31,6 +31,9 @@ func (e *fakeEngine) Settings() account.Settings { return account.Settings{Addre
 func (e *fakeEngine) LocalPassword() string      { return "secret of " + e.address }
 func (e *fakeEngine) Close() error               { e.closed.Add(1); return nil }
 
+func (e *fakeEngine) Invites(context.Context) ([]account.Invite, error) { return nil, nil }
+func (e *fakeEngine) Joins(context.Context) ([]account.Join, error)     { return nil, nil }
+
 func (e *fakeEngine) CheckPassword(user, password string) bool {
 	return canonical(user) == e.address && password == e.LocalPassword()
 }

@@ -24,8 +24,8 @@ type grammar struct {
 	Accounts accountCmds `cmd:"" name:"account" help:"Add an account, list accounts, show settings, replace a password."`
 	Run      runCmd      `cmd:"" help:"The service, in the foreground."`
 	Status   statusCmd   `cmd:"" help:"What the running bridge does."`
-	Invite   inviteCmd   `cmd:"" help:"Make a link and its QR code for somebody who uses Delta Chat or a bridge; list and revoke invites."`
-	Join     joinCmd     `cmd:"" help:"Accept somebody's invite link; list joins."`
+	Invite   inviteCmds  `cmd:"" help:"Make a link and its QR code for somebody who uses Delta Chat or a bridge; list and revoke invites."`
+	Join     joinCmds    `cmd:"" help:"Accept somebody's invite link; list joins."`
 	Contacts contactsCmd `cmd:"" help:"List correspondents and their keys."`
 	Contact  contactCmds `cmd:"" help:"Show, verify, reset or block one correspondent, or accept another key for it."`
 	Group    groupCmds   `cmd:"" help:"Groups: everybody in one writes to all."`

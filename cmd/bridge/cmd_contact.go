@@ -46,7 +46,10 @@ func trust(c account.Contact) string {
 
 type contactCmds struct {
 	Show   contactShowCmd   `cmd:"" help:"Show the key of a correspondent, where it was learnt, and how it was verified."`
+	Verify contactVerifyCmd `cmd:"" help:"Make sure of a correspondent's key: by an invite for them alone, or by its fingerprint."`
 	Accept contactAcceptCmd `cmd:"" help:"Use another key that has come up for a correspondent."`
+	Reset  contactResetCmd  `cmd:"" help:"Forget the key of a correspondent, and that it was verified."`
+	Block  contactBlockCmd  `cmd:"" help:"Answer a correspondent's handshakes no more."`
 }
 
 type contactShowCmd struct {
@@ -98,6 +101,33 @@ func verifiedBy(c account.Contact) string {
 	return c.VerifiedHow
 }
 
+type contactVerifyCmd struct {
+	Address     string `arg:"" help:"The correspondent."`
+	Fingerprint string `name:"fingerprint" placeholder:"FINGERPRINT" help:"The fingerprint that they have told you, not by mail."`
+	pngFlag
+	jsonFlag
+}
+
+func (c *contactVerifyCmd) Run(a *app) error {
+	v, err := act[account.Verification](a, "contact.verify", func(of accountArgs) any { return keyOfArgs{of, c.Address, c.Fingerprint} })
+	switch {
+	case err != nil:
+		return err
+	case v.Invite == nil && c.JSON:
+		return a.printJSON(v)
+	case v.Invite == nil:
+		a.say("%s is verified: %s", clean(v.Contact.Address), groups(string(v.Contact.Fingerprint)))
+		return nil
+	case c.JSON:
+		err := writePNG(c.PNG, v.Invite.Link)
+		if err == nil {
+			err = a.printJSON(v)
+		}
+		return err
+	}
+	return a.showInvite(*v.Invite, c.PNG)
+}
+
 type contactAcceptCmd struct {
 	Address     string `arg:"" help:"The correspondent."`
 	Fingerprint string `arg:"" help:"The key, as contact show names it."`
@@ -113,5 +143,43 @@ func (c *contactAcceptCmd) Run(a *app) error {
 		return a.printJSON(contact)
 	}
 	a.say("Mail to %s is encrypted to %s from now on.", clean(contact.Address), groups(string(contact.Fingerprint)))
+	return nil
+}
+
+type contactResetCmd struct {
+	Address string `arg:"" help:"The correspondent."`
+	jsonFlag
+}
+
+func (c *contactResetCmd) Run(a *app) error {
+	contact, err := ask[account.Contact](a, "contact.reset", func(of accountArgs) any { return contactArgs{of, c.Address} })
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return a.printJSON(contact)
+	}
+	a.say("What was known of %s's key is forgotten. bridge contact verify %s begins anew.", clean(c.Address), clean(c.Address))
+	return nil
+}
+
+type contactBlockCmd struct {
+	Address string `arg:"" help:"The correspondent."`
+	Off     bool   `name:"off" help:"End it."`
+	jsonFlag
+}
+
+func (c *contactBlockCmd) Run(a *app) error {
+	contact, err := ask[account.Contact](a, "contact.block", func(of accountArgs) any { return blockArgs{of, c.Address, !c.Off} })
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return a.printJSON(contact)
+	case c.Off:
+		a.say("%s is not blocked any more.", clean(c.Address))
+	default:
+		a.say("%s is blocked.", clean(c.Address))
+	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (c *statusCmd) Run(a *app) error {
 		err = a.call("status", noArgs{}, &s)
 	}
 	if err == nil {
-		s.Accounts, err = only(a, s.Accounts, func(s account.Status) string { return s.Address })
+		s.Accounts, err = only(a, s.Accounts, func(s accountStatus) string { return s.Address })
 	}
 	switch {
 	case err != nil:
@@ -60,6 +60,12 @@ func (s bridgeStatus) print(a *app) {
 			{"  queued", strconv.Itoa(acc.Queued)},
 			{"  unknown", strconv.Itoa(acc.Unknown)},
 			{"  open invites", strconv.Itoa(acc.OpenInvites)},
+		}
+		if acc.JoinersWaiting > 0 {
+			rows = append(rows, []string{"  wait for you", strconv.Itoa(acc.JoinersWaiting)})
+		}
+		if acc.JoinsPending > 0 {
+			rows = append(rows, []string{"  joins that run", strconv.Itoa(acc.JoinsPending)})
 		}
 		if acc.Syncing {
 			rows[2][1] += ", syncing"

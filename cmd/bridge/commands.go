@@ -100,10 +100,10 @@ type listenStatus struct {
 
 // bridgeStatus is `status --json`. PID is 0 where no service runs.
 type bridgeStatus struct {
-	PID      int              `json:"pid"`
-	Version  string           `json:"version"`
-	Listen   listenStatus     `json:"listen"`
-	Accounts []account.Status `json:"accounts"`
+	PID      int             `json:"pid"`
+	Version  string          `json:"version"`
+	Listen   listenStatus    `json:"listen"`
+	Accounts []accountStatus `json:"accounts"`
 }
 
 // table is every command of a bridge.
@@ -212,7 +212,7 @@ func stateOf(err error) string {
 }
 
 func (b *bridge) status(ctx context.Context, _ noArgs) (bridgeStatus, error) {
-	s := bridgeStatus{Version: version(), Accounts: []account.Status{}}
+	s := bridgeStatus{Version: version(), Accounts: []accountStatus{}}
 	if b.accounts.serving {
 		s.PID = os.Getpid()
 		s.Listen = listenStatus{IMAP: b.listen["imap"], IMAPS: b.listen["imaps"], SMTP: b.listen["smtp"], SMTPS: b.listen["smtps"]}
@@ -223,18 +223,18 @@ func (b *bridge) status(ctx context.Context, _ noArgs) (bridgeStatus, error) {
 			s.Accounts = append(s.Accounts, closedStatus(address, err))
 			continue
 		}
-		s.Accounts = append(s.Accounts, b.state(ctx, e))
+		s.Accounts = append(s.Accounts, joining(ctx, e, b.state(ctx, e)))
 	}
 	return s, nil
 }
 
 // closedStatus is the status of an account that is not open.
-func closedStatus(address string, err error) account.Status {
+func closedStatus(address string, err error) accountStatus {
 	s := account.Status{Address: address, State: stateOf(err), Provider: "offline", Warnings: []string{}}
 	if s.State != "stopped" {
 		s.Warnings = append(s.Warnings, clean(classify(err).Text))
 	}
-	return s
+	return accountStatus{Status: s}
 }
 
 func (b *bridge) raw(ctx context.Context, args rawArgs) ([]byte, error) {

@@ -21,6 +21,11 @@ type (
 		accountArgs
 		ID string `json:"id"`
 	}
+	acceptJoinerArgs struct {
+		accountArgs
+		ID      string `json:"id"`
+		Address string `json:"address"`
+	}
 	joinArgs struct {
 		accountArgs
 		Link string `json:"link"`
@@ -34,6 +39,11 @@ type (
 		accountArgs
 		Address     string `json:"address"`
 		Fingerprint string `json:"fingerprint"`
+	}
+	blockArgs struct {
+		accountArgs
+		Address string `json:"address"`
+		On      bool   `json:"on"`
 	}
 	nameArgs struct {
 		accountArgs
@@ -109,10 +119,28 @@ func (b *bridge) handleInvites(t *web.Table) {
 	web.Handle(t, "invite", on(b, func(ctx context.Context, e engine, args inviteArgs) (account.Invite, error) {
 		return e.Invite(ctx, args.InviteOptions)
 	}))
+	web.Handle(t, "invite.list", listed(b, func(ctx context.Context, e engine, _ accountArgs) ([]account.Invite, error) {
+		return e.Invites(ctx)
+	}))
+	web.Handle(t, "invite.revoke", on(b, func(ctx context.Context, e engine, args idArgs) (account.Invite, error) {
+		return e.RevokeInvite(ctx, args.ID)
+	}))
+	web.Handle(t, "invite.revive", on(b, func(ctx context.Context, e engine, args idArgs) (account.Invite, error) {
+		return e.ReviveInvite(ctx, args.ID)
+	}))
+	web.Handle(t, "invite.accept", on(b, func(ctx context.Context, e engine, args acceptJoinerArgs) (account.Invite, error) {
+		return e.AcceptJoiner(ctx, args.ID, args.Address)
+	}))
 	web.Handle(t, "join", on(b, func(ctx context.Context, e engine, args joinArgs) (account.Join, error) {
 		return e.Join(ctx, args.Link, args.JoinOptions)
 	}))
 	web.Handle(t, "join.wait", b.joinWait)
+	web.Handle(t, "join.list", listed(b, func(ctx context.Context, e engine, _ accountArgs) ([]account.Join, error) {
+		return e.Joins(ctx)
+	}))
+	web.Handle(t, "join.cancel", on(b, func(ctx context.Context, e engine, args idArgs) (account.Join, error) {
+		return e.CancelJoin(ctx, args.ID)
+	}))
 }
 
 func (b *bridge) joinWait(ctx context.Context, args idArgs) (account.Join, error) {
@@ -130,8 +158,17 @@ func (b *bridge) handleContacts(t *web.Table) {
 	web.Handle(t, "contact.show", on(b, func(ctx context.Context, e engine, args contactArgs) (account.Contact, error) {
 		return e.Contact(ctx, args.Address)
 	}))
+	web.Handle(t, "contact.verify", on(b, func(ctx context.Context, e engine, args keyOfArgs) (account.Verification, error) {
+		return e.VerifyContact(ctx, args.Address, args.Fingerprint)
+	}))
 	web.Handle(t, "contact.accept", on(b, func(ctx context.Context, e engine, args keyOfArgs) (account.Contact, error) {
 		return e.AcceptKey(ctx, args.Address, args.Fingerprint)
+	}))
+	web.Handle(t, "contact.reset", on(b, func(ctx context.Context, e engine, args contactArgs) (account.Contact, error) {
+		return e.ResetContact(ctx, args.Address)
+	}))
+	web.Handle(t, "contact.block", on(b, func(ctx context.Context, e engine, args blockArgs) (account.Contact, error) {
+		return e.BlockContact(ctx, args.Address, args.On)
 	}))
 }
 
@@ -224,4 +261,41 @@ func (b *bridge) handleKeys(t *web.Table) {
 		}
 		return importReply{Key: key}, err
 	}))
+}
+
+// maxAsking bounds what status lists by name: whoever has a link can make many ask.
+const maxAsking = 5
+
+// joining adds to an account's status who waits for the user, and what the user waits for.
+func joining(ctx context.Context, e engine, s account.Status) accountStatus {
+	status := accountStatus{Status: s}
+	invites, err := e.Invites(ctx)
+	joins, jerr := e.Joins(ctx)
+	if err = errors.Join(err, jerr); err != nil {
+		status.Warnings = append(status.Warnings, clean(classify(err).Text))
+		return status
+	}
+	for _, i := range invites {
+		for _, who := range i.Asking {
+			if status.JoinersWaiting++; status.JoinersWaiting <= maxAsking {
+				status.Warnings = append(status.Warnings, waiting(i, who))
+			}
+		}
+	}
+	if more := status.JoinersWaiting - maxAsking; more > 0 {
+		status.Warnings = append(status.Warnings, fmt.Sprintf("%d more wait: bridge invite list", more))
+	}
+	for _, j := range joins {
+		if j.State == account.JoinPending {
+			status.JoinsPending++
+		}
+	}
+	return status
+}
+
+// accountStatus is an account's part of `status --json`.
+type accountStatus struct {
+	account.Status
+	JoinersWaiting int `json:"joiners_waiting"` // for bridge invite accept
+	JoinsPending   int `json:"joins_pending"`
 }

@@ -38,16 +38,25 @@ type engine interface {
 // inviter makes and joins invites.
 type inviter interface {
 	Invite(ctx context.Context, o account.InviteOptions) (account.Invite, error)
+	Invites(ctx context.Context) ([]account.Invite, error)
+	RevokeInvite(ctx context.Context, id string) (account.Invite, error)
+	ReviveInvite(ctx context.Context, idOrLink string) (account.Invite, error)
+	AcceptJoiner(ctx context.Context, id, address string) (account.Invite, error)
 
 	Join(ctx context.Context, link string, o account.JoinOptions) (account.Join, error)
 	WaitJoin(ctx context.Context, id string) (account.Join, error)
+	Joins(ctx context.Context) ([]account.Join, error)
+	CancelJoin(ctx context.Context, id string) (account.Join, error)
 }
 
 // keeper keeps keys: those of contacts, and the account's own.
 type keeper interface {
 	Contacts(ctx context.Context) ([]account.Contact, error)
 	Contact(ctx context.Context, address string) (account.Contact, error)
+	VerifyContact(ctx context.Context, address, fingerprint string) (account.Verification, error)
 	AcceptKey(ctx context.Context, address, fingerprint string) (account.Contact, error)
+	ResetContact(ctx context.Context, address string) (account.Contact, error)
+	BlockContact(ctx context.Context, address string, on bool) (account.Contact, error)
 
 	OwnKey(ctx context.Context) (account.OwnKey, error)
 	ImportKey(ctx context.Context, armored, passphrase []byte) (account.OwnKey, error)

@@ -69,8 +69,7 @@ func code(want mailbox.Code) func(error) bool {
 // rules are tried in order; the first that knows an error decides.
 var rules = []rule{
 	{knows: is(account.ErrLocked), exit: exitDenied},
-	{knows: is(securejoin.ErrOwnInvite), exit: exitData,
-		hint: "bridge invite list shows it; bridge invite revoke ID ends it, bridge invite revive LINK brings it back"},
+	{knows: is(securejoin.ErrNotAsking), exit: exitNoInput, hint: "bridge invite list names who waits"},
 	{knows: is(pgp.ErrPassphrase), exit: exitDenied},
 	{knows: as[*account.BadData], exit: exitData},
 	{knows: is(account.ErrNotFound), exit: exitNoInput},
@@ -118,12 +117,17 @@ func classify(err error) *web.Error {
 		return refuse(exitTemporary, "interrupted")
 	}
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "account: "), "db: ")
+	if as[*account.BadData](err) {
+		text = cleanLines(text)
+	} else {
+		text = clean(text)
+	}
 	for _, r := range rules {
 		if r.knows(err) {
-			return &web.Error{Exit: r.exit, Text: strings.TrimSuffix(r.lead+clean(text)+"\n"+r.hint, "\n")}
+			return &web.Error{Exit: r.exit, Text: strings.TrimSuffix(r.lead+text+"\n"+r.hint, "\n")}
 		}
 	}
-	return &web.Error{Exit: exitInternal, Text: clean(text)}
+	return &web.Error{Exit: exitInternal, Text: text}
 }
 
 // report prints a refusal: at most three lines.
@@ -151,4 +155,13 @@ func clean(s string) string {
 		return r
 	}, s)
 	return strings.TrimSpace(s)
+}
+
+// cleanLines is clean line by line: an account says what to do on a line of its own.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "stop": cmdStop, "exit": cmdExit, "json": cmdJSON,
 			"setjson": cmdSetJSON, "modes": cmdModes, "absent": cmdAbsent, "provider": cmdProvider,
-			"busy": cmdBusy, "empty": cmdEmpty,
+			"busy": cmdBusy, "empty": cmdEmpty, "until": cmdUntil,
 			"startdemo": cmdStartDemo, "imap": cmdIMAP, "smtp": cmdSMTP, "oneline": cmdOneLine,
 		},
 	})
@@ -206,6 +207,24 @@ func value(ts *testscript.TestScript, path string) string {
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if got := value(ts, args[0]); (got == args[1]) == neg {
 		ts.Fatalf("%s is %q", args[0], got)
+	}
+}
+
+// untilWait is longer than anything that the two ends of a script do takes.
+const untilWait = 60 * time.Second
+
+// until PATH VALUE COMMAND…: runs the command again and again, until the JSON on its stdout
+// holds the value: what somebody else's bridge does takes its time.
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	for end := time.Now().Add(untilWait); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[2], args[3:]...))
+		got := value(ts, args[0])
+		if got == args[1] {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s stays %q", args[0], got)
+		}
 	}
 }
 
