@@ -26,13 +26,13 @@ func (w *world) subscribe(owner *person, channel string, who ...*person) string 
 		w.Fatal(err)
 	}
 	for _, p := range who {
-		p.follow(invite.Link)
+		p.joined(invite.Link)
 	}
 	return invite.Link
 }
 
-// follow joins by a link until the end.
-func (p *person) follow(link string) {
+// joined joins by a link until the end.
+func (p *person) joined(link string) {
 	p.w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
