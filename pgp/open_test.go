@@ -211,8 +211,11 @@ func TestSecrets(t *testing.T) {
 	if _, err := OpenSymmetric(b, nil, OpenOptions{}); !errors.Is(err, ErrNoSecret) {
 		t.Errorf("no secrets: %v", err)
 	}
-	if _, err := OpenSymmetric(b, make([]string, maxSecrets+1), OpenOptions{}); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("too many secrets: %v", err)
+	if _, err := OpenSymmetric(b, append(make([]string, maxSecrets), "right"), OpenOptions{}); !errors.Is(err, ErrNoSecret) {
+		t.Errorf("behind too many: %v", err)
+	}
+	if o, err := OpenSymmetric(b, append(make([]string, maxSecrets-1), "right"), OpenOptions{}); err != nil || o.Secret != maxSecrets-1 {
+		t.Errorf("the last one: %v", err)
 	}
 	if _, err := Open(b, OpenOptions{Keys: []*Key{newTestKey(t, "a@example.org")}}); !errors.Is(err, ErrNoKey) {
 		t.Errorf("opened with a key: %v", err)
