@@ -99,7 +99,7 @@ func TestInviteEnds(t *testing.T) {
 	w.advance(25 * time.Hour)
 	eve.join(alice, one)
 	eve.join(alice, two)
-	if got := eve.answers(""); len(got) != 0 {
+	if got := eve.answers(); len(got) != 0 {
 		t.Errorf("answers %v", got)
 	}
 	alice.want(mailbox.Bridge, "which was revoked on "+w.now().AddDate(0, 0, -1).Add(-time.Hour).Format(time.DateOnly), 1)

@@ -52,7 +52,7 @@ func TestRequestOfOldApp(t *testing.T) {
 	_, link := alice.invite(account.InviteOptions{})
 	eve.send(alice, plainRequest(link))
 	alice.sent()
-	if got := eve.answers(""); !slices.Equal(got, []string{"vc-auth-required"}) {
+	if got := eve.answers(); !slices.Equal(got, []string{"vc-auth-required"}) {
 		t.Fatalf("answers %v", got)
 	}
 	outside := func(m *securejoin.Mail) {
@@ -62,7 +62,7 @@ func TestRequestOfOldApp(t *testing.T) {
 	}
 	eve.send(alice, withAuth(link), outside)
 	alice.sent()
-	if got := eve.answers(""); !slices.Equal(got, []string{"vc-auth-required", "vc-contact-confirm"}) {
+	if got := eve.answers(); !slices.Equal(got, []string{"vc-auth-required", "vc-contact-confirm"}) {
 		t.Errorf("answers %v", got)
 	}
 	if c := alice.contact(eve.addr); !c.Verified || c.VerifiedHow != securejoin.HowLegacy || c.Fingerprint != eve.key.Fingerprint() {
@@ -79,7 +79,7 @@ func TestInviterWithoutKeyInside(t *testing.T) {
 	link := eve.link()
 	link.V3 = false
 	j := bob.follow(link)
-	if got := eve.answers(""); !slices.Equal(got, []string{"vc-request"}) {
+	if got := eve.answers(); !slices.Equal(got, []string{"vc-request"}) {
 		t.Fatalf("sent %v", got)
 	}
 	required := securejoin.Send{Step: securejoin.AuthRequired, Signed: true}
@@ -90,7 +90,7 @@ func TestInviterWithoutKeyInside(t *testing.T) {
 	}
 	eve.send(bob, required, move)
 	bob.sent()
-	if got := eve.answers(""); !slices.Equal(got, []string{"vc-request", "vc-request-with-auth"}) {
+	if got := eve.answers(); !slices.Equal(got, []string{"vc-request", "vc-request-with-auth"}) {
 		t.Fatalf("sent %v", got)
 	}
 	eve.send(bob, confirm())
@@ -137,7 +137,7 @@ func TestAttackPlainRequest(t *testing.T) {
 		}
 	}
 	alice.sent()
-	if got := eve.answers(""); len(got) != 0 {
+	if got := eve.answers(); len(got) != 0 {
 		t.Errorf("answers %v", got)
 	}
 	alice.want(mailbox.Bridge, "", 0)
@@ -155,7 +155,7 @@ func TestPlainRequestBeforeTheAccount(t *testing.T) {
 	}
 	alice.synced()
 	alice.want(mailbox.Inbox, "", 1)
-	if got := eve.answers(""); len(got) != 0 {
+	if got := eve.answers(); len(got) != 0 {
 		t.Errorf("answers %v", got)
 	}
 }
@@ -172,11 +172,11 @@ func TestAttackPlainRequestReplayed(t *testing.T) {
 		w.deliver(alice, raw)
 	}
 	alice.synced()
-	w.eventually("one answer", func() bool { return len(eve.answers("")) == 1 })
+	w.eventually("one answer", func() bool { return len(eve.answers()) == 1 })
 	for range 2 * securejoin.AnswersPerAddress {
 		eve.send(alice, plainRequest(link))
 	}
-	w.eventually("as many answers as the cap allows", func() bool { return len(eve.answers("")) == securejoin.AnswersPerAddress })
+	w.eventually("as many answers as the cap allows", func() bool { return len(eve.answers()) == securejoin.AnswersPerAddress })
 	alice.want(mailbox.Inbox, "", 0)
 	if s := alice.State(context.Background()); s.Queued != 1 {
 		t.Errorf("%d wait", s.Queued)

@@ -123,21 +123,22 @@ func confirm() securejoin.Send {
 	return securejoin.Send{Step: securejoin.ContactConfirm, Signed: true}
 }
 
-// answers are the steps that were sent to the stranger, by name. What the secret opens, it opens.
-func (s *stranger) answers(secret string) []string {
+// answers are the steps that were sent to the stranger, by name. secrets are of the links that
+// it used.
+func (s *stranger) answers(secrets ...string) []string {
 	s.w.Helper()
 	var steps []string
 	for _, m := range s.w.provider.Submissions() {
 		if !slices.Contains(m.To, s.addr) {
 			continue
 		}
-		steps = append(steps, s.open(m.Data, secret).Get(securejoin.FieldStep))
+		steps = append(steps, s.open(m.Data, secrets).Get(securejoin.FieldStep))
 	}
 	return steps
 }
 
 // open gives the header inside a message.
-func (s *stranger) open(raw []byte, secret string) message.Header {
+func (s *stranger) open(raw []byte, secrets []string) message.Header {
 	s.w.Helper()
 	root := message.Parse(raw)
 	ciphertext, _, ok := pgp.SplitEncrypted(raw, root)
@@ -145,7 +146,7 @@ func (s *stranger) open(raw []byte, secret string) message.Header {
 		return root.Header
 	}
 	o := pgp.OpenOptions{Keys: []*pgp.Key{s.key}, Now: s.w.now(), MaxSize: 1 << 20}
-	opened, err := pgp.OpenSymmetric(ciphertext, []string{secret}, o)
+	opened, err := pgp.OpenSymmetric(ciphertext, secrets, o)
 	if err != nil {
 		opened, err = pgp.Open(ciphertext, o)
 	}
