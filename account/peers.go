@@ -252,7 +252,7 @@ func (a *Account) signers(ctx context.Context, issuers []pgp.Fingerprint, fields
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		a.log.Error("certificates cannot be read", "error", err)
 	}
 	return certs

@@ -28,17 +28,26 @@ func act[Reply any](a *app, name string, args func(accountArgs) any) (reply Repl
 		return reply, err
 	}
 	defer conn.close()
-	if err := conn.Call(a.ctx, name, args(accountArgs{address}), &reply); err != nil || conn.service {
-		return reply, err
+	of := accountArgs{address}
+	if err = conn.Call(a.ctx, name, args(of), &reply); err == nil {
+		err = a.sendRest(conn, of)
+	}
+	return reply, err
+}
+
+// sendRest sends what a command has caused, where no service does that.
+func (a *app) sendRest(conn *connection, of accountArgs) error {
+	if conn.service {
+		return nil
 	}
 	var left sendReply
-	if err := conn.Call(a.ctx, "send", accountArgs{address}, &left); err != nil {
-		return reply, err
+	if err := conn.Call(a.ctx, "send", of, &left); err != nil {
+		return err
 	}
 	if left.Queued > 0 {
 		a.tell("It is stored, but not all of its mail is sent: no bridge is running, the next bridge run does it.")
 	}
-	return reply, nil
+	return nil
 }
 
 const (

@@ -52,6 +52,9 @@ func (c *joinNewCmd) Run(a *app) error {
 		if err := conn.Call(a.ctx, "join.wait", idArgs{of, j.ID}, &j); err != nil {
 			return err
 		}
+		if err := a.sendRest(conn, of); err != nil {
+			return err
+		}
 	}
 	if c.JSON {
 		if err := a.printJSON(j); err != nil {

@@ -41,7 +41,7 @@ type keyExportCmd struct {
 }
 
 func (c *keyExportCmd) Run(a *app) error {
-	key, err := ask[account.OwnKey](a, "key.export", func(of accountArgs) any { return exportArgs{of, c.Secret} })
+	key, err := act[account.OwnKey](a, "key.export", func(of accountArgs) any { return exportArgs{of, c.Secret} })
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"mailbridge/account"
 	"mailbridge/pgp"
+	"mailbridge/securejoin"
 )
 
 // TestDesk runs each command that works on invites, contacts, groups, channels and keys:
@@ -146,6 +147,8 @@ func TestDeskRefuses(t *testing.T) {
 		{"key import - --passphrase-file -", nil, exitUsage, "stdin"},
 		{"invite revive 9", account.ErrNotFound, exitNoInput, "not found"},
 		{"group add g1 x", &account.BadData{Text: "no " + evil}, exitData, "no Eve"},
+		{"join " + someLink, &account.BadData{Text: "this is your own\nrevoke it"}, exitData, "bridge: this is your own\n  revoke it\n"},
+		{"invite accept 7", &account.BadData{Text: "nobody waits", Err: securejoin.ErrNotAsking}, exitNoInput, "invite list"},
 		{"invite list", errors.New("broken"), exitInternal, "broken"},
 	} {
 		d.err = tc.err
