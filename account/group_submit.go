@@ -166,7 +166,7 @@ func decideGroup(g db.Group, recipients []recipient, q request) decision {
 func (a *Account) groupCopies(ctx context.Context, l letter, p securejoin.Post, recipients []recipient, thread []string) ([]wireCopy, error) {
 	var gossip []string
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
-		gossip, err = a.gossipOf(tx, p.Recipients)
+		gossip, err = a.gossipOf(tx, p.To)
 		return err
 	})
 	if err != nil {
@@ -194,10 +194,13 @@ func continued(l letter, thread []string) letter {
 	return l
 }
 
+// addrsOf gives each address once: two members may have the same one.
 func addrsOf(recipients []recipient) []string {
-	addrs := make([]string, len(recipients))
-	for n, r := range recipients {
-		addrs[n] = r.addr
+	var addrs []string
+	for _, r := range recipients {
+		if !slices.Contains(addrs, r.addr) {
+			addrs = append(addrs, r.addr)
+		}
 	}
 	return addrs
 }

@@ -36,7 +36,7 @@ type ChannelChat struct {
 	// a channel that we left or were removed from.
 	Secrets     []string
 	Ended       time.Time     // of a subscription; zero: it lasts
-	RotatedAt   time.Time     // when the newest secret was made, or came
+	RotatedAt   time.Time     // when the newest secret was made, or the owner last gave or took one, by its clock
 	RotateEvery time.Duration // zero: only when somebody is removed
 	// Asymmetric: posts go to each subscriber's key, because a program among
 	// them does not take a new secret.
@@ -108,7 +108,11 @@ func (c ChannelChat) Standing(me Self, fpr pgp.Fingerprint) Standing {
 
 func (c ChannelChat) put(m Member) ChannelChat {
 	c.Subscribers = slices.Clone(c.Subscribers)
-	if n := c.index(m.Fingerprint); n >= 0 {
+	n := c.index(m.Fingerprint)
+	if n < 0 && len(c.Subscribers) >= MaxSubscribers {
+		n = forgettable(c.Subscribers)
+	}
+	if n >= 0 {
 		c.Subscribers[n] = m
 	} else {
 		c.Subscribers = append(c.Subscribers, m)
@@ -166,7 +170,7 @@ func (c ChannelChat) Add(me Self, who Member, now time.Time) (ChannelChat, Post,
 		if was.Current() {
 			m.Added = was.Added
 		}
-	} else if len(c.Subscribers) >= MaxSubscribers {
+	} else if len(c.Current()) >= MaxSubscribers {
 		return c, Post{}, ErrTooLarge
 	}
 	return c.put(m), c.added(m), nil

@@ -112,7 +112,7 @@ func (c ChannelChat) Receive(me Self, m ChannelMessage) (ChannelChat, ChannelEve
 		if m.Date.Before(c.RotatedAt) {
 			return c, NoEvent // an old one, sent again
 		}
-		c.Secrets, c.Ended = nil, m.Date
+		c.Secrets, c.Ended, c.RotatedAt = nil, m.Date, m.Date
 		return c, Unsubscribed
 	}
 	return c.rename(m), Posted
@@ -128,10 +128,11 @@ func (c ChannelChat) has(secret string) bool {
 }
 
 // readmit takes the secret of a member-added about us. An old one, sent
-// again, changes nothing.
+// again, changes nothing: what it is older than is what came from the owner,
+// because when we left stands by another clock.
 func (c ChannelChat) readmit(m ChannelMessage) (ChannelChat, ChannelEvent) {
 	switch {
-	case !c.Ended.IsZero() && (!m.Proven || m.Date.Before(c.Ended)):
+	case !c.Ended.IsZero() && (!m.Proven || m.Date.Before(c.RotatedAt)):
 		return c, NoEvent
 	case m.Date.Before(c.RotatedAt):
 		return c, Settled

@@ -256,7 +256,7 @@ func TestLegacyResend(t *testing.T) {
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	own := securejoin.Incoming{
-		Step: securejoin.RequestWithAuth, Signer: bobKey, InnerFrom: bobAddr, OuterFrom: bobAddr, To: []string{aliceAddr},
+		Step: securejoin.RequestWithAuth, Signer: bobKey, InnerFrom: bobAddr, OuterFrom: bobAddr, To: []string{aliceAddr}, Date: noon,
 		Auth: auth, Fingerprint: bobKey, Group: grp, MessageID: "1@localhost", Gossip: map[string]pgp.Fingerprint{aliceAddr: aliceKey},
 	}
 	j, out := securejoin.Observe(bobSelf, own, noon)

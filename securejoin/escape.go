@@ -73,10 +73,11 @@ func unescapeName(s string) (string, bool) {
 }
 
 // cleanName bounds a name and makes blanks of line ends and other control
-// characters, which could write header fields.
+// characters, which could write header fields, and of those that turn around
+// what stands after them in a line.
 func cleanName(name string) string {
 	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar || r >= '\u2028' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
 			return ' '
 		}
 		return r

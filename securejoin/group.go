@@ -1,7 +1,6 @@
 package securejoin
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -131,14 +130,13 @@ func (g GroupChat) Others(me Self) []Member {
 	return slices.DeleteFunc(g.Current(), func(m Member) bool { return m.Fingerprint == me.Fingerprint })
 }
 
-// past gives those who went within the time in which they are told.
+// past gives those who went within the time in which they are told, the last
+// first: a removal that is news is told, whoever else had the address.
 func (g GroupChat) past(now time.Time) []Member {
 	list := slices.DeleteFunc(slices.Clone(g.Members), func(m Member) bool {
 		return m.Current() || !m.Removed.Add(pastFor).After(now)
 	})
-	slices.SortStableFunc(list, func(a, b Member) int {
-		return cmp.Or(b.Added.Compare(a.Added), b.Removed.Compare(a.Removed))
-	})
+	slices.SortStableFunc(list, func(a, b Member) int { return b.Removed.Compare(a.Removed) })
 	return list
 }
 
@@ -173,15 +171,45 @@ func (g GroupChat) clone() GroupChat {
 }
 
 // set is put for a group of which nobody else has a copy: a message may be
-// about all members.
+// about all members. To somebody without an address nothing can be sent. Where
+// there is no room, one who is in takes the place of one who went, so that
+// nobody closes a group with a list of those who went.
 func (g GroupChat) set(m Member) GroupChat {
 	if n := g.index(m.Fingerprint); n >= 0 {
 		g.Members[n] = m
-	} else if len(g.Members) < MaxMembers && m.Fingerprint != "" {
+		return g
+	}
+	switch {
+	case m.Fingerprint == "" || m.Addr == "":
+	case len(g.Members) < MaxMembers:
 		g.Members = append(g.Members, m)
+	case m.Current():
+		if n := forgettable(g.Members); n >= 0 {
+			g.Members[n] = m
+		}
 	}
 	return g
 }
+
+// forgettable gives the index of the one who went first, and before all others
+// of one who, as far as we know, never was in: lists tell of anybody. It is
+// negative if all are in.
+func forgettable(members []Member) int {
+	best := -1
+	for n, m := range members {
+		if m.Current() {
+			continue
+		}
+		if best < 0 || m.stranger() && !members[best].stranger() ||
+			m.stranger() == members[best].stranger() && m.Removed.Before(members[best].Removed) {
+			best = n
+		}
+	}
+	return best
+}
+
+// stranger says that all we know is that a list told of the member's removal.
+func (m Member) stranger() bool { return m.Added.IsZero() && m.RemovedBy == "" }
 
 // seconds is a time as it stands in header fields.
 func seconds(t time.Time) time.Time { return fromUnix(unix(t)) }

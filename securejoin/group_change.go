@@ -34,8 +34,8 @@ func (g GroupChat) Post(me Self, now time.Time) (Post, error) {
 }
 
 func (g GroupChat) post(me Self, now time.Time) Post {
-	others := uniqueAddrs(g.Others(me))
-	p := Post{Recipients: others, To: others, Subject: g.Name}
+	others := g.Others(me)
+	p := Post{Recipients: others, To: uniqueAddrs(others), Subject: g.Name}
 	if len(others) == 0 {
 		p.To = []Member{me.member(now)}
 		if self, ok := g.Find(me.Fingerprint); ok {
@@ -67,7 +67,8 @@ func (g GroupChat) post(me Self, now time.Time) Post {
 }
 
 // uniqueAddrs leaves out who has the address of an earlier one: a message
-// names an address once.
+// names an address once. It goes to all keys nevertheless: a member who gives
+// itself, or somebody it adds, another's address does not shut that one out.
 func uniqueAddrs(list []Member) []Member {
 	seen := make(map[string]bool, len(list))
 	var out []Member
@@ -98,26 +99,27 @@ func nonZero(t time.Time) string {
 
 // Add takes somebody in, and says so to all, with everybody's key. handshake
 // makes the message the end of a join. Of one who is in already the message
-// is repeated and nothing changes.
+// is repeated, to the address that it has now.
 func (g GroupChat) Add(me Self, who Member, handshake bool, now time.Time) (GroupChat, Post, error) {
 	switch {
 	case !g.Has(me.Fingerprint):
 		return g, Post{}, ErrNotMember
 	case who.Fingerprint == "" || canonical(who.Addr) == "":
 		return g, Post{}, ErrNoAddress
-	case len(g.Members) >= MaxMembers:
+	case !g.Has(who.Fingerprint) && len(g.Current()) >= MaxMembers:
 		return g, Post{}, ErrTooLarge
 	}
-	if !g.Has(who.Fingerprint) {
-		was, _ := g.Find(who.Fingerprint)
-		g = g.put(Member{
-			Fingerprint: who.Fingerprint, Addr: canonical(who.Addr), Name: cleanName(who.Name),
-			Added: later(seconds(now), was.Removed), Removed: was.Removed, RemovedBy: was.RemovedBy,
-		})
-	}
 	m, _ := g.Find(who.Fingerprint)
+	if !g.Has(who.Fingerprint) {
+		m = Member{
+			Fingerprint: who.Fingerprint, Name: cleanName(who.Name),
+			Added: later(seconds(now), m.Removed), Removed: m.Removed, RemovedBy: m.RemovedBy,
+		}
+	}
+	m.Addr = canonical(who.Addr)
+	g = g.put(m)
 	p := g.post(me, now)
-	p.Gossip = p.Recipients
+	p.Gossip = uniqueAddrs(p.Recipients)
 	p.Text = "Member " + m.Addr + " was added."
 	step := ""
 	if handshake {

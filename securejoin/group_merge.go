@@ -40,9 +40,9 @@ func (c Changes) RevokesInvites() bool { return len(c.Removed) > 0 }
 // does, but only from who is in the group by the key. now clips times.
 func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Changes) {
 	c := Changes{By: m.From, Asked: m.Added != nil || m.Removed != nil || m.Renames}
-	if m.Proven && m.ID == g.ID && !(g.Has(m.Signer) && g.Has(me.Fingerprint)) {
+	if m.Proven && m.ID == g.ID && !g.Has(me.Fingerprint) {
 		if again, entered, err := EnterGroup(me, m, now); err == nil {
-			return again.remember(g), entered
+			return again.remember(me, m, g), entered
 		}
 	}
 	if m.ID != g.ID || m.Signer == "" || !g.Has(m.Signer) {
@@ -54,15 +54,18 @@ func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Cha
 	switch {
 	case g.stale(now) && m.Date.After(g.Heard):
 		g = g.replace(me, m)
+		if m.Removed != nil {
+			g = g.expel(*m.Removed, m)
+		}
 	case m.HasTimes:
 		g = g.mergeTimes(m)
 	default:
 		g = g.mergeExplicit(me, m)
 	}
-	if m.Date.After(g.Heard) {
+	if !m.Date.Before(g.Heard) { // an old message, sent again, brings back no old address
 		g.Heard = m.Date
+		g = g.refresh(m)
 	}
-	g = g.refresh(m)
 	c.compare(before, g)
 	c.Settled = g.settled(m)
 	return g, c
@@ -86,11 +89,20 @@ func (l Listed) means(m Member) bool {
 }
 
 // remember keeps of a group that we left what is not told again: who was
-// removed, and what the user set.
-func (g GroupChat) remember(old GroupChat) GroupChat {
+// removed, and what the user set. The message that leads back may be an old
+// one that was kept back: whoever was removed after it stays removed.
+func (g GroupChat) remember(me Self, m GroupMessage, old GroupChat) GroupChat {
 	g.Encryption = old.Encryption
 	for _, was := range old.Members {
-		if _, ok := g.Find(was.Fingerprint); !ok && !was.Current() {
+		if was.Current() || was.Fingerprint == me.Fingerprint || was.Fingerprint == m.Signer {
+			continue
+		}
+		is, ok := g.Find(was.Fingerprint)
+		told := is.Added
+		if told.IsZero() {
+			told = m.Date
+		}
+		if !ok || is.Current() && told.Before(was.Removed) {
 			g = g.set(was)
 		}
 	}
@@ -116,7 +128,7 @@ func (g GroupChat) replace(me Self, m GroupMessage) GroupChat {
 	old := g
 	g.Members = nil
 	g = g.set(me.member(time.Time{}))
-	for _, l := range append(slices.Clone(m.To), m.From) {
+	for _, l := range append([]Listed{m.From}, m.To...) {
 		if l.Key != "" && l.Key != me.Fingerprint {
 			g = g.set(Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name})
 		}
@@ -192,16 +204,22 @@ func (g GroupChat) add(l Listed, at time.Time) GroupChat {
 	return g
 }
 
+// remove is the later of two removals. Whoever left when it was being removed,
+// so that the removal came after, was removed: it cannot choose.
 func (g GroupChat) remove(l Listed, at time.Time, by pgp.Fingerprint) GroupChat {
 	m, ok := g.Find(l.Key)
 	if !ok {
 		m = Member{Fingerprint: l.Key, Addr: l.Addr, Name: l.Name}
 	}
-	if at.After(m.Removed) && at.After(m.Added) {
+	switch left := ok && !m.Current() && !m.Outcast(); {
+	case at.After(m.Removed) && at.After(m.Added):
 		m.Removed, m.RemovedBy = at, by
-		return g.set(m)
+	case left && by != "" && at.After(m.Added):
+		m.RemovedBy = by
+	default:
+		return g
 	}
-	return g
+	return g.set(m)
 }
 
 // mergeExplicit is for messages without times: only what the message is made
@@ -281,7 +299,7 @@ func (c *Changes) compare(before, after GroupChat) {
 // introduced, or that of another device of ours. It must name the group, have
 // ourselves in its list, and not be about somebody's removal.
 func EnterGroup(me Self, m GroupMessage, now time.Time) (GroupChat, Changes, error) {
-	if m.Signer == "" || m.Name == "" || m.Removed != nil {
+	if m.Signer == "" || m.From.Addr == "" || m.Name == "" || m.Removed != nil {
 		return GroupChat{}, Changes{}, ErrUnknownGroup
 	}
 	g := GroupChat{ID: m.ID, Name: m.Name, NameAt: m.NameAt, Heard: m.Date}
@@ -303,7 +321,7 @@ func EnterGroup(me Self, m GroupMessage, now time.Time) (GroupChat, Changes, err
 		return GroupChat{}, Changes{}, ErrUnknownGroup
 	}
 	self, _ := g.Find(me.Fingerprint)
-	self.Name = me.Name
+	self.Name, self.Addr = me.Name, me.Addr
 	g = g.set(self)
 	c := Changes{FromMember: true, By: m.From, Asked: m.Added != nil, Entered: true, NewName: g.Name}
 	c.Added = []Member{self}

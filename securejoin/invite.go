@@ -148,6 +148,8 @@ func (i Invite) requestWithAuth(me Self, in Incoming, now time.Time) (Invite, Ou
 		return i, refuse(Consume, ErrBlocked)
 	case !i.isFor(in.From()):
 		return i, refuse(Consume, ErrAddr)
+	case in.Key != nil && !in.Key.CanEncrypt(now):
+		return i, refuse(Hide, ErrKey) // it could not be answered
 	case i.Kind != Contact && in.Standing == NoGroup:
 		return i, refuse(Hide, ErrNoGroup)
 	}
@@ -186,7 +188,7 @@ func checkJoiner(me Self, in Incoming, now time.Time) error {
 // counts against the caps all the same.
 func (i Invite) admit(me Self, in Incoming, known bool, now time.Time) (Invite, Outcome) {
 	j := joiner{in.Signer, in.From(), in.Name, i.how(in.From()), in.Holder}
-	i, at, ok := i.answer(i.welcomeStep(), j.addr, now)
+	i, at, ok := i.answer(i.welcomeStep(), j.counted(), now)
 	if !ok {
 		return i, refuse(i.done(me), ErrTooMany)
 	}
@@ -240,6 +242,16 @@ type joiner struct {
 }
 
 func (j joiner) claims() bool { return j.holder != "" && j.holder != j.key }
+
+// counted is under what the join counts against the caps. Claims to an address
+// count by themselves, so that they use up nothing of what its holder is
+// answered.
+func (j joiner) counted() string {
+	if j.claims() {
+		return "claim " + j.addr
+	}
+	return j.addr
+}
 
 func (i Invite) use(j joiner, now time.Time) Invite {
 	i.Uses = append(i.Uses[:len(i.Uses):len(i.Uses)], Use{j.key, j.addr, now})

@@ -62,13 +62,17 @@ func addsUs(me Self, in Incoming) bool {
 // a device is trusted as this one. Holder is the key of the first of To. The
 // join of the other device, in the state in which it waits, is handed back so
 // that the answer to it is known; one that is not Observed means there is
-// none. Steps before the AUTH was sent say nothing.
+// none. Steps before the AUTH was sent say nothing, nor do old ones: anybody
+// who had such a message can send it again, and nobody remembers for ever that
+// it was taken.
 func Observe(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	switch {
 	case in.Signer != me.Fingerprint || in.Proof != nil || in.From() != me.Addr:
 		return Join{}, refuse(Deliver, ErrNotOurs)
 	case in.Step != RequestWithAuth && in.Step != ContactConfirm:
 		return Join{}, refuse(Hide, ErrNotSupported)
+	case now.Sub(in.Date) > Tombstone:
+		return Join{}, refuse(Hide, ErrRepeat)
 	case len(in.To) == 0 || in.To[0] == me.Addr || in.Gossip[in.To[0]] == "":
 		return Join{}, refuse(Hide, ErrGossip)
 	}

@@ -3,6 +3,7 @@ package securejoin
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,75 +207,67 @@ func ComposeSync(items []SyncItem, me Self, env Env) (Mail, error) {
 // invites are handed back, new ones with id 0; one of a group may be of a
 // channel, which the caller knows by its id. An AUTH that is known is never
 // lifted by an item: a revoked or used-up invite lives again only by Revive.
-// A withdrawal revokes all invites of the chat that were made before it, so
-// that an old one that is sent again does not hit new links.
+// A withdrawal revokes the invite it names and all of its chat that were made
+// before it, so that an old one that is sent again does not hit new links.
 func ApplySync(items []SyncItem, invites []Invite, now time.Time) []Invite {
-	var changed []Invite
-	all := append([]Invite(nil), invites...)
+	all := slices.Clone(invites)
+	touched := make(map[int]bool)
 	for _, item := range items {
-		switch item.Kind {
-		case AddQrToken:
-			if i, ok := item.invite(all); ok {
-				all, changed = append(all, i), append(changed, i)
-			}
-		case DeleteQrToken:
-			for n, i := range all {
-				if i.Revoked.IsZero() && !i.Created.After(item.At) && item.withdraws(i, all) {
-					all[n] = i.Revoke(later(item.At, i.Created))
-					changed = replaced(changed, all[n])
-				}
-			}
-			if t, ok := item.tombstone(all); ok {
-				all, changed = append(all, t), append(changed, t)
-			}
+		if item.Kind == DeleteQrToken {
+			item.withdraw(all, touched)
+		}
+		if i, ok := item.invite(all, now); ok {
+			touched[len(all)] = true
+			all = append(all, i)
+		}
+	}
+	var changed []Invite
+	for n, i := range all {
+		if touched[n] {
+			changed = append(changed, i)
 		}
 	}
 	return changed
 }
 
-// replaced puts an invite into a list, in place of what it was before.
-func replaced(list []Invite, i Invite) []Invite {
-	for n := range list {
-		if same(list[n].Auth, i.Auth) {
-			list[n] = i
-			return list
+// withdraw revokes what the item is about, and says which those are.
+func (s SyncItem) withdraw(all []Invite, touched map[int]bool) {
+	chats := make(map[string]bool)
+	for _, i := range all {
+		if same(i.Auth, s.Auth) || s.Number != "" && same(i.Number, s.Number) {
+			chats[i.GroupID] = true
 		}
 	}
-	return append(list, i)
+	for n, i := range all {
+		if i.Revoked.IsZero() && (same(i.Auth, s.Auth) || chats[i.GroupID] && !i.Created.After(s.At)) {
+			all[n], touched[n] = i.Revoke(later(s.At, i.Created)), true
+		}
+	}
 }
 
-// invite is the invite that another device made, if it is not known.
-func (s SyncItem) invite(known []Invite) (Invite, bool) {
-	if !validToken(s.Auth) || s.Number != "" && !validToken(s.Number) || s.GroupID != "" && !validToken(s.GroupID) {
+// invite is the invite that another device made, if it is not known. Of one
+// that is withdrawn it is what remembers that, so that the item that announces
+// it cannot come later, or again. What is older than a withdrawal is remembered
+// is not taken at all.
+func (s SyncItem) invite(known []Invite, now time.Time) (Invite, bool) {
+	if s.Kind == SyncOther || now.Sub(s.At) > Tombstone || !validToken(s.Auth) ||
+		s.Number != "" && !validToken(s.Number) || s.GroupID != "" && !validToken(s.GroupID) {
 		return Invite{}, false
-	}
-	for _, i := range known {
-		if same(i.Auth, s.Auth) {
-			return Invite{}, false
-		}
 	}
 	i := Invite{Auth: s.Auth, Number: s.Number, Created: s.At, Shared: true}
 	if s.GroupID != "" {
 		i.Kind, i.GroupID = Group, s.GroupID
 	}
-	return i, true
-}
-
-// withdraws says whether an invite is of the chat of the item's: that of a
-// known token, or the one that it names.
-func (s SyncItem) withdraws(i Invite, all []Invite) bool {
-	for _, known := range all {
-		if (same(known.Auth, s.Auth) || s.Number != "" && same(known.Number, s.Number)) && known.GroupID == i.GroupID {
-			return true
+	if s.Kind == DeleteQrToken {
+		i.Revoked = s.At
+	}
+	for _, k := range known {
+		switch {
+		case same(k.Auth, s.Auth):
+			return Invite{}, false
+		case k.Shared && s.Number != "" && same(k.Number, s.Number) && !s.At.After(k.Revoked):
+			i.Revoked = later(i.Revoked, k.Revoked) // its chat was withdrawn after it was made
 		}
 	}
-	return false
-}
-
-// tombstone remembers a withdrawn token that was not known, so that the item
-// that announces it cannot come later, or again.
-func (s SyncItem) tombstone(all []Invite) (Invite, bool) {
-	i, ok := s.invite(all)
-	i.Revoked = s.At
-	return i, ok
+	return i, true
 }
