@@ -135,7 +135,6 @@ type Channel struct {
 	Subscribers int        `json:"subscribers"`
 	RotatedAt   *time.Time `json:"rotated_at"`
 	RotateEvery string     `json:"rotate_every,omitempty"` // Go duration; empty: only when somebody is removed
-	Asymmetric  bool       `json:"asymmetric"`             // posts go to each subscriber's key
 }
 
 // Contact is a correspondent as `bridge contacts` shows it.

@@ -193,7 +193,7 @@ func (a *Account) findChannel(tx *db.Tx, word string) (db.Channel, error) {
 func (a *Account) describeChannel(c db.Channel) Channel {
 	d := Channel{
 		ID: c.ID, Name: c.Name, Address: chatAddr(c.Name, c.Local), Own: c.Own(a.self()), Owner: describeMember(c.Owner),
-		Open: c.Open(), Subscribers: len(c.Current()), RotatedAt: timeOrNil(c.RotatedAt), Asymmetric: c.Asymmetric,
+		Open: c.Open(), Subscribers: len(c.Current()), RotatedAt: timeOrNil(c.RotatedAt),
 	}
 	if c.RotateEvery > 0 {
 		d.RotateEvery = c.RotateEvery.String()

@@ -38,10 +38,7 @@ type ChannelChat struct {
 	Ended       time.Time     // of a subscription; zero: it lasts
 	RotatedAt   time.Time     // when the newest secret was made, or the owner last gave or took one, by its clock
 	RotateEvery time.Duration // zero: only when somebody is removed
-	// Asymmetric: posts go to each subscriber's key, because a program among
-	// them does not take a new secret.
-	Asymmetric  bool
-	Subscribers []Member // of our own; of now and of the past
+	Subscribers []Member      // of our own; of now and of the past
 }
 
 // NewSecret makes a secret for a channel.
@@ -145,10 +142,7 @@ func (c ChannelChat) Post(me Self) (Post, error) {
 		return Post{}, ErrNotOwner
 	}
 	p := c.post().named(c, "")
-	p.Recipients = c.Current()
-	if !c.Asymmetric {
-		p.Secret = c.Secrets[0]
-	}
+	p.Recipients, p.Secret = c.Current(), c.Secrets[0]
 	return p, nil
 }
 
@@ -210,7 +204,9 @@ func (c ChannelChat) Remove(rand io.Reader, me Self, fpr pgp.Fingerprint, now ti
 	return c, append([]Post{p}, posts...), nil
 }
 
-// Rotate changes the secret and hands it to each subscriber.
+// Rotate changes the secret and hands it to each subscriber, by a member-added
+// once more: Delta Chat 2.33 and 2.62 take its secret in place of theirs, and
+// show nothing.
 func (c ChannelChat) Rotate(rand io.Reader, me Self, now time.Time) (ChannelChat, []Post, error) {
 	if !c.Own(me) || !c.Open() {
 		return c, nil, ErrNotOwner
