@@ -116,16 +116,31 @@ func (e *Engine) Contacts() []Contact {
 	return contacts
 }
 
-// Contact finds the contact with an address, one with a key before one without.
+// Contact finds the contact with an address, one with a key before one without; also one that the
+// engine does not list, because it is known by a handshake or channel alone.
 func (e *Engine) Contact(addr string) (Contact, bool) {
 	e.t.Helper()
 	var found Contact
-	for _, c := range e.Contacts() {
+	for _, c := range append(e.Contacts(), e.changedContacts()...) {
 		if strings.EqualFold(c.Address, addr) && (found.ID == 0 || c.IsKeyContact) {
 			found = c
 		}
 	}
 	return found, found.ID != 0
+}
+
+// changedContacts gives the contacts that the engine's events have named.
+func (e *Engine) changedContacts() (contacts []Contact) {
+	e.mu.Lock()
+	events := e.events
+	e.mu.Unlock()
+	for _, event := range events {
+		var c Contact
+		if event.ContactID > self && e.Call("get_contact", &c, e.account, event.ContactID) == nil {
+			contacts = append(contacts, c)
+		}
+	}
+	return contacts
 }
 
 var fingerprint = regexp.MustCompile(`(?:[0-9A-Fa-f]{4}\s*){10}`)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -171,7 +172,11 @@ func (e *Engine) start(path, dir string) error {
 func (e *Engine) stop() {
 	if e.t.Failed() {
 		e.mu.Lock()
-		e.t.Logf("%s: last events: %+v", e.Name, e.events[max(0, len(e.events)-15):])
+		var log strings.Builder
+		for _, event := range e.events[max(0, len(e.events)-60):] {
+			fmt.Fprintf(&log, "%s chat %d message %d %s\n", event.Kind, event.ChatID, event.MsgID, event.Msg)
+		}
+		e.t.Logf("%s: last events:\n%s", e.Name, &log)
 		e.mu.Unlock()
 	}
 	_ = e.stdin.Close()
