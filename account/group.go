@@ -96,7 +96,7 @@ func (a *Account) chatMember(tx *db.Tx, g db.Group) (string, error) {
 	return "", nil
 }
 
-// revokeGroupInvites ends our open invites to a group: who went knows them.
+// revokeGroupInvites ends our open invites to a group, on all our devices: who went knows them.
 func (a *Account) revokeGroupInvites(tx *db.Tx, id string) error {
 	invites, err := tx.Invites(a.now())
 	if err != nil {
@@ -104,6 +104,12 @@ func (a *Account) revokeGroupInvites(tx *db.Tx, id string) error {
 	}
 	for _, i := range securejoin.RevokeGroup(invites, id, a.now()) {
 		if err := tx.RevokeInvite(i.ID, a.now()); err != nil {
+			return err
+		}
+		if !i.Shared {
+			continue
+		}
+		if err := a.withdraw(tx, i); err != nil {
 			return err
 		}
 	}
