@@ -4,3 +4,9 @@ import "context"
 
 // Synced waits until the provider has heard of everything and everything was looked at.
 func (a *Account) Synced(ctx context.Context) error { return a.mirror.Synced(ctx) }
+
+// Tidy keeps house now, and sends what comes of it.
+func (a *Account) Tidy(ctx context.Context) error {
+	defer a.outbox.kick()
+	return a.db.Update(ctx, a.tidy)
+}
