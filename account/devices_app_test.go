@@ -95,8 +95,8 @@ func (d *app) delete(i securejoin.Invite) securejoin.SyncItem {
 	return item
 }
 
-// joins joins a link, which must be answered or not.
-func (p *person) joins(link string, state string) {
+// joinsLink joins a link, which must be answered or not.
+func (p *person) joinsLink(link string, state string) {
 	p.w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -142,8 +142,8 @@ func TestSyncTokens(t *testing.T) {
 		t.Errorf("%d open invites after what was said again", n)
 	}
 	before := len(w.provider.Submissions())
-	carol.joins(link, account.JoinPending)
-	carol.joins(unknown, account.JoinPending)
+	carol.joinsLink(link, account.JoinPending)
+	carol.joinsLink(unknown, account.JoinPending)
 	w.settled(carol, alice)
 	if sent := len(w.provider.Submissions()) - before; sent != 2 { // carol's own
 		t.Errorf("%d messages were sent, want carol's two requests alone", sent)
