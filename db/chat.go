@@ -3,6 +3,7 @@ package db
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"mailbridge/securejoin"
 )
@@ -70,16 +71,28 @@ func (tx *Tx) Channels() ([]Channel, error) { return chats[Channel](tx, "channel
 // ChannelSecrets gives the secrets of all channels that are open, our own and those that we
 // subscribe to: what is tried on a symmetric message.
 func (tx *Tx) ChannelSecrets() ([]string, error) {
-	list, err := chats[struct{ Secrets []string }](tx, "channel")
 	var secrets []string
-	for _, c := range list {
-		secrets = append(secrets, c.Secrets...)
-	}
+	err := tx.query(func(scan func(...any) error) error {
+		var id string
+		var sealed []byte
+		if err := scan(&id, &sealed); err != nil {
+			return err
+		}
+		plain, err := tx.open("channel", id, "secrets", sealed)
+		secrets = append(secrets, strings.Fields(string(plain))...)
+		return err
+	}, `SELECT id, secrets FROM channel ORDER BY id`)
 	return secrets, err
 }
 
 // PutChannel stores a channel, new or changed.
-func (tx *Tx) PutChannel(c Channel) error { return putChat(tx, "channel", c.ID, c.Local, c) }
+func (tx *Tx) PutChannel(c Channel) error {
+	if err := putChat(tx, "channel", c.ID, c.Local, c); err != nil {
+		return err
+	}
+	return tx.execOne(`UPDATE channel SET secrets = ? WHERE id = ?`,
+		tx.seal("channel", c.ID, "secrets", []byte(strings.Join(c.Secrets, "\n"))), c.ID)
+}
 
 func putChat(tx *Tx, table, id, local string, chat any) error {
 	plain, err := json.Marshal(chat)

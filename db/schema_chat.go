@@ -10,9 +10,10 @@ CREATE TABLE grp ( -- groups that we are or were in
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE channel ( -- our own, and those that we subscribe to
-	id    TEXT PRIMARY KEY,
-	local TEXT NOT NULL UNIQUE,
-	chat  BLOB NOT NULL -- sealed JSON of Channel
+	id      TEXT PRIMARY KEY,
+	local   TEXT NOT NULL UNIQUE,
+	chat    BLOB NOT NULL,            -- sealed JSON of Channel
+	secrets BLOB NOT NULL DEFAULT x'' -- sealed, one a line: every symmetric message asks for them, and not for the subscribers
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE invite ADD COLUMN legacy INTEGER NOT NULL DEFAULT 0;
