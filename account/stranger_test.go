@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"mailbridge/account"
@@ -201,4 +202,14 @@ func (p *person) contact(addr string) account.Contact {
 		return account.Contact{Address: addr}
 	}
 	return c
+}
+
+// splitOf is the ciphertext of a message.
+func splitOf(t *testing.T, raw []byte) []byte {
+	t.Helper()
+	ciphertext, _, ok := pgp.SplitEncrypted(raw, message.Parse(raw))
+	if !ok {
+		t.Fatalf("not encrypted:\n%.400s", raw)
+	}
+	return ciphertext
 }
