@@ -10,3 +10,10 @@ func (a *Account) Tidy(ctx context.Context) error {
 	defer a.outbox.kick()
 	return a.db.Update(ctx, a.tidy)
 }
+
+// Tried says how many secrets were tried on symmetric mail in this minute.
+func (a *Account) Tried() int {
+	a.trials.mu.Lock()
+	defer a.trials.mu.Unlock()
+	return a.trials.spent
+}
