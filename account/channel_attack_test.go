@@ -82,8 +82,17 @@ func TestAttackForgedPosts(t *testing.T) {
 	if c := bob.channel(); !c.Open || c.Name != "news" {
 		t.Errorf("%+v", c)
 	}
-	// The owner may post to single keys, too.
+	// The owner may post to single keys, too, and give the channel another name.
 	w.isPost(inside("owners@x", alice.addr, list, alice.SecretKey()), bob, alice, "news")
+	renamed := list + fmt.Sprintf("Chat-Group-Name: other news\r\nChat-Group-Name-Timestamp: %d\r\n", w.now().Unix())
+	inside("carols-name@x", carol.addr, renamed, carol.SecretKey())
+	if c := bob.channel(); c.Name != "news" {
+		t.Errorf("%+v", c)
+	}
+	w.isPost(inside("renamed@x", alice.addr, renamed, alice.SecretKey()), bob, alice, "other news")
+	if c := bob.channel(); c.Name != "other news" {
+		t.Errorf("%+v", c)
+	}
 	// What carol posts in the name of the channel to its owner is no post.
 	w.deliver(alice, w.encrypted(alice, outerOf(carol.addr, alice.addr, "back@x"), protected(carol.addr, alice.addr, "back@x", "to the owner", list), carol.SecretKey()))
 	if m := alice.wait(mailbox.Inbox, "to the owner"); m.header("List-Id") != "" || !slices.Contains(securityOf(m).Warnings, "not-a-member") {
@@ -170,12 +179,24 @@ func TestAttackChannelReplay(t *testing.T) {
 	if _, err := carol.Join(context.Background(), w.subscribe(alice, channel.ID), account.JoinOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually("the owner has heard of the join", func() bool {
-		return slices.ContainsFunc(w.provider.Submissions(), func(s provider.Submission) bool { return s.From == carol.addr }) &&
-			len(alice.upstream("INBOX")) == 0
+	var asked string
+	w.eventually("carol waits for the owner's word", func() bool {
+		invites, err := alice.Invites(context.Background())
+		for _, i := range invites {
+			if len(i.Asking) == 1 && i.Asking[0].Address == carol.addr {
+				asked = i.ID
+			}
+		}
+		return err == nil && asked != ""
 	})
-	alice.synced()
 	if got := alice.subscribers(); !slices.Equal(got, []string{bob.addr}) || len(carol.secrets()) != 0 {
+		t.Errorf("%v", got)
+	}
+	if _, err := alice.AcceptJoiner(context.Background(), asked, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("carol is back", func() bool { return carol.channel().Open && slices.Equal(carol.secrets()[:1], before[:1]) })
+	if got := alice.subscribers(); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
 }

@@ -1,11 +1,16 @@
 package account_test
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"mailbridge/account"
 	"mailbridge/internal/provider"
 	"mailbridge/internal/vectors"
 	"mailbridge/mailbox"
@@ -66,6 +71,54 @@ func TestChannelFromDeltaChat(t *testing.T) {
 				t.Errorf("%s", m.raw)
 			}
 		})
+	}
+}
+
+// TestOldPost: a post from before the account is opened, and nothing is learnt from it.
+func TestOldPost(t *testing.T) {
+	t.Parallel()
+	s := vectors.Get(t, "channel")
+	w := newWorld(t, provider.Options{})
+	w.advance(time.Hour) // the account is added an hour after the provider gets the mail
+	bob := w.add("bob")
+	if err := bob.PutChannel(captured(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	w.deliver(bob, s.Message(t, "05-alice-bob.eml").Raw)
+	if m := bob.wait(mailbox.Inbox, "first channel post"); m.header("List-Id") == "" {
+		t.Errorf("%s", m.raw)
+	}
+	if c, err := bob.Contact(context.Background(), "alice@example.org"); !errors.Is(err, account.ErrNotFound) {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestChannelFull: more than a channel has room for are not taken in; the user is told.
+func TestChannelFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	c, err := securejoin.NewChannel(rand.Reader, "full", securejoin.Self{Addr: alice.addr, Fingerprint: alice.cert().Fingerprint()}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range securejoin.MaxSubscribers {
+		c.Subscribers = append(c.Subscribers, securejoin.Member{Fingerprint: pgp.Fingerprint(strconv.Itoa(n)), Addr: "x@example.org", Added: time.Now()})
+	}
+	if err := alice.PutChannel(c); err != nil {
+		t.Fatal(err)
+	}
+	invite, err := alice.Invite(context.Background(), account.InviteOptions{Channel: c.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.Join(context.Background(), invite.Link, account.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	alice.wait(mailbox.Bridge, "Not subscribed: "+bob.addr)
+	alice.synced()
+	if got := alice.channel(); got.Subscribers != securejoin.MaxSubscribers || len(bob.secrets()) != 0 {
+		t.Errorf("%d subscribers", got.Subscribers)
 	}
 }
 
