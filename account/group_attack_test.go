@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mailbridge/account"
 	"mailbridge/internal/provider"
 	"mailbridge/mailbox"
 	"mailbridge/pgp"
@@ -162,5 +163,46 @@ func TestReplayedGroupMessages(t *testing.T) {
 	m := bob.wait(mailbox.Inbox, "wrong times")
 	if strings.Contains(string(m.raw), "not-a-member") || bob.members() != "alice bob carol" {
 		t.Errorf("%s knows %s", bob.addr, bob.members())
+	}
+}
+
+// TestReplayedEndOfAJoin: what ended a join does not end the next one, which waits for the
+// inviter's approval.
+func TestReplayedEndOfAJoin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	ctx := context.Background()
+	alice, bob := w.add("alice"), w.add("bob")
+	g, err := alice.CreateGroup(ctx, "Book club")
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(o account.InviteOptions) account.Join {
+		o.Group = g.ID
+		invite, _ := alice.invite(o)
+		j, err := bob.Join(ctx, invite.Link, account.JoinOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	if j, err := bob.WaitJoin(ctx, join(account.InviteOptions{}).ID); err != nil || j.State != account.JoinCompleted {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	bob.wait(mailbox.Inbox, "You were added to the group")
+	before := bob.upstream("INBOX")
+	w.advance(time.Minute)
+	bob.change("leave", "")
+	alice.wait(mailbox.Inbox, "left the group")
+	join(account.InviteOptions{Ask: true})
+	alice.wait(mailbox.Bridge, "Somebody asks to join")
+
+	for _, m := range before {
+		w.deliver(bob, append([]byte("Received: again\r\n"), m.Data...))
+	}
+	w.deliver(bob, []byte(crlf(outerOf("x@example.net", bob.addr, "last@x")+"\nthe last\n")))
+	bob.wait(mailbox.Inbox, "the last")
+	if g := bob.group(); g.Member {
+		t.Errorf("%+v", g)
 	}
 }

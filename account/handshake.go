@@ -65,7 +65,14 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 func (a *Account) takeStep(ctx context.Context, in securejoin.Incoming, show func() (mirror.Ruling, error)) (mirror.Ruling, bool, error) {
 	var step handshakeStep
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
-		step, err = a.receive(tx, in)
+		if step, err = a.receive(tx, in); err != nil || step.verdict != securejoin.Show {
+			return err
+		}
+		// What ended a join before does not lead into the group again, when another one waits.
+		ended, err := tx.IsHandled(in.Handled())
+		if ended {
+			step.verdict = securejoin.Deliver
+		}
 		return err
 	})
 	if err != nil {
