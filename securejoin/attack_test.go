@@ -394,3 +394,17 @@ func TestNamesOfOneLine(t *testing.T) {
 		t.Errorf("%q, %v", g.Name, err)
 	}
 }
+
+// TestEndOfAnEarlierJoin: what ended a join of last month does not end that of today.
+func TestEndOfAnEarlierJoin(t *testing.T) {
+	t.Parallel()
+	j := authenticating(t)
+	j.Link.Kind, j.Link.GroupID = securejoin.Group, grp
+	in := memberAdded()
+	in.Date = noon.Add(-30 * 24 * time.Hour)
+	_, out := j.Receive(bobSelf, in, noon)
+	expect(t, out, securejoin.Deliver, securejoin.ErrOutOfOrder)
+	in.Date = noon.Add(-time.Hour) // her clock is slow
+	_, out = j.Receive(bobSelf, in, noon)
+	expect(t, out, securejoin.Show, nil, "Note")
+}

@@ -6,10 +6,14 @@ import (
 	"mailbridge/pgp"
 )
 
+// maxBehind is how far the inviter's clock may be behind ours.
+const maxBehind = 24 * time.Hour
+
 // memberAdded is the end of a join of a group or channel. It counts only if
 // signed by the key of the invite that was joined, for the group of that
-// invite, and about our own key. Any other member-added is an ordinary
-// message of the group.
+// invite, and about our own key, and if it was not written before the join: it
+// could end an earlier one. Any other member-added is an ordinary message of
+// the group.
 func (j Join) memberAdded(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	switch {
 	case in.Proof != nil || in.Signer != j.Link.Fingerprint:
@@ -26,7 +30,7 @@ func (j Join) memberAdded(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	case j.State == Completed:
 		// Whoever left and is added again is added as anybody else.
 		return j, refuse(Deliver, ErrRepeat)
-	case j.State != Authenticating:
+	case j.State != Authenticating, !in.Date.IsZero() && j.Started.Sub(in.Date) > maxBehind:
 		return j, refuse(Deliver, ErrOutOfOrder)
 	}
 	j.State, j.Updated = Completed, now
