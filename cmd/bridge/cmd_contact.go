@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"mailbridge/account"
 )
@@ -18,10 +19,21 @@ func (c *contactsCmd) Run(a *app) error {
 	}
 	var rows [][]string
 	for _, contact := range list {
-		rows = append(rows, []string{contact.Address, trust(contact), orDash(string(contact.Fingerprint)), contact.Name})
+		rows = append(rows, []string{contact.Address, trust(contact), orDash(string(contact.Fingerprint)), learnt(contact), contact.Name})
 	}
 	columns(a.stdout, rows)
 	return nil
+}
+
+// learnt says in short where a contact's trust comes from.
+func learnt(c account.Contact) string {
+	switch {
+	case c.Verified && c.VerifiedAt != nil:
+		return c.VerifiedAt.Local().Format(time.DateOnly) + " by " + c.VerifiedHow
+	case c.IntroducedBy != "":
+		return "by " + c.IntroducedBy
+	}
+	return orDash(c.Origin)
 }
 
 // trust says in a word how far a contact's key is to be trusted.
