@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -131,11 +132,7 @@ func (c *contactVerifyCmd) Run(a *app) error {
 		a.say("%s is verified: %s", clean(v.Contact.Address), groups(string(v.Contact.Fingerprint)))
 		return nil
 	case c.JSON:
-		err := writePNG(c.PNG, v.Invite.Link)
-		if err == nil {
-			err = a.printJSON(v)
-		}
-		return err
+		return errors.Join(writePNG(c.PNG, v.Invite.Link), a.printJSON(v))
 	}
 	return a.showInvite(*v.Invite, c.PNG)
 }
