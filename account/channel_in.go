@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"mailbridge/autocrypt"
 	"mailbridge/db"
 	"mailbridge/message"
 	"mailbridge/mirror"
@@ -24,7 +23,7 @@ func (a *Account) ingestPost(ctx context.Context, m *arrival, opened *pgp.Opened
 	if !ok {
 		return a.asItCame(m), nil
 	}
-	_, event, err := a.channelAfter(ctx, c)
+	_, event, err := a.channelAfter(ctx, channelMail{ChannelMessage: c})
 	if err != nil || event != securejoin.Posted {
 		return a.asItCame(m), err
 	}
@@ -39,9 +38,21 @@ func signerOf(opened *pgp.Opened) pgp.Fingerprint {
 	return opened.Signature.Signer
 }
 
+// channelMail is a message of a channel with what else it brings.
+type channelMail struct {
+	securejoin.ChannelMessage
+	messageID string // by which others know it
+	local     string // of the channel's address here, should it become known
+}
+
+// isChange says whether a signed message tells of a change, and can be remembered.
+func (m channelMail) isChange() bool {
+	return m.Signer != "" && m.messageID != "" && (m.Added != nil || m.Removed != nil)
+}
+
 // channelAfter is the channel of a message as the message leaves it. Where it is unknown, and
 // the message does not make it known, nothing happens in it.
-func (a *Account) channelAfter(ctx context.Context, m securejoin.ChannelMessage) (c db.Channel, event securejoin.ChannelEvent, err error) {
+func (a *Account) channelAfter(ctx context.Context, m channelMail) (c db.Channel, event securejoin.ChannelEvent, err error) {
 	err = a.db.View(ctx, func(tx *db.Tx) (err error) {
 		c, event, err = a.receiveInChannel(tx, m)
 		return err
@@ -49,21 +60,21 @@ func (a *Account) channelAfter(ctx context.Context, m securejoin.ChannelMessage)
 	return c, event, err
 }
 
-func (a *Account) receiveInChannel(tx *db.Tx, m securejoin.ChannelMessage) (db.Channel, securejoin.ChannelEvent, error) {
+func (a *Account) receiveInChannel(tx *db.Tx, m channelMail) (db.Channel, securejoin.ChannelEvent, error) {
 	c, err := tx.Channel(m.ID)
 	if errors.Is(err, db.ErrNotFound) {
-		c.ChannelChat, err = securejoin.SubscribeTo(a.self(), m)
+		c.ChannelChat, err = securejoin.SubscribeTo(a.self(), m.ChannelMessage)
 		if err != nil {
 			return db.Channel{}, securejoin.NoEvent, nil
 		}
-		c.Local = newLocal()
+		c.Local = m.local
 		return c, securejoin.Subscribed, nil
 	}
 	if err != nil {
 		return db.Channel{}, securejoin.NoEvent, err
 	}
 	var event securejoin.ChannelEvent
-	c.ChannelChat, event = c.Receive(a.self(), m)
+	c.ChannelChat, event = c.Receive(a.self(), m.ChannelMessage)
 	return c, event, nil
 }
 
@@ -75,34 +86,45 @@ var channelFields = []string{
 
 // readChannel says how a message of a channel is shown, and what it changes. Mail from before
 // the account was added changes nothing.
-func (a *Account) readChannel(ctx context.Context, m *arrival, c securejoin.ChannelMessage, _ []autocrypt.Header) (chat, error) {
+func (a *Account) readChannel(ctx context.Context, m *arrival, c channelMail) (chat, error) {
 	channel, event, err := a.channelAfter(ctx, c)
-	shown := chat{del: channelFields}
-	switch {
-	case err != nil || channel.ID == "" || m.Old && event != securejoin.Posted:
-		return shown, err
-	case event == securejoin.NoEvent:
+	if err != nil || channel.ID == "" || m.Old && event != securejoin.Posted {
+		return chat{del: channelFields}, err
+	}
+	small := len(m.Raw) <= maxHandshake
+	if small && event != securejoin.Posted && c.isChange() {
+		repeated, err := a.ask(ctx, func(tx *db.Tx) (bool, error) { return tx.IsHandled(string(c.Signer), c.messageID) })
+		if err != nil || repeated {
+			return chat{hidden: true}, err
+		}
+	}
+	switch event {
+	case securejoin.NoEvent:
+		shown := chat{del: channelFields}
 		if c.Signer != channel.Owner.Fingerprint {
 			shown.warnings = []string{"not-a-member"}
 		}
 		return shown, nil
+	case securejoin.Settled:
+		return chat{hidden: small, del: channelFields}, nil
 	}
-	shown.text = channel.Line(event)
-	shown.del = slices.Concat(channelFields, notOfPosts)
-	shown.set = []message.Field{listID(channel)}
+	shown := chat{
+		text: channel.Line(event),
+		del:  slices.Concat(channelFields, notOfPosts),
+		set:  []message.Field{listID(channel)},
+	}
 	if !m.Old {
-		shown.apply = func(tx *db.Tx) error { return a.applyInChannel(tx, c, channel.Local) }
+		shown.apply = func(tx *db.Tx) error { return a.applyInChannel(tx, c) }
 	}
-	switch event {
-	case securejoin.NewKey, securejoin.Departed, securejoin.Settled:
-		shown.hidden = len(m.Raw) <= maxHandshake
+	if event == securejoin.NewKey || event == securejoin.Departed {
+		shown.hidden = small
 	}
 	return shown, nil
 }
 
-// applyInChannel takes a message again, from the committed state. local is for a channel that it
-// makes known: the view names it already.
-func (a *Account) applyInChannel(tx *db.Tx, m securejoin.ChannelMessage, local string) error {
+// applyInChannel takes a message again, from the committed state. What made a change is
+// remembered: a copy of it that turns up again is not shown.
+func (a *Account) applyInChannel(tx *db.Tx, m channelMail) error {
 	was, err := tx.Channel(m.ID)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
 		return err
@@ -115,8 +137,10 @@ func (a *Account) applyInChannel(tx *db.Tx, m securejoin.ChannelMessage, local s
 		return nil
 	case event == securejoin.Posted && was.NameAt.Equal(c.NameAt):
 		return nil // it did not rename the channel
-	case was.ID == "":
-		c.Local = local
+	case event != securejoin.Posted && m.isChange():
+		if _, err := tx.MarkHandled(string(m.Signer), m.messageID, a.now()); err != nil {
+			return err
+		}
 	}
 	if m.Secret != "" {
 		tx.AfterCommit(a.mirror.Retry) // a post that came before its secret is held

@@ -36,17 +36,21 @@ func (a *Account) readChat(ctx context.Context, m *arrival, inner message.Header
 	}
 	if g, ok := securejoin.ReadGroup(inner, signer, gossip, a.now()); ok && secret == "" {
 		g.Proven = m.proven
-		mail := groupMail{GroupMessage: g, keys: keys, local: newLocal()}
-		if ids := message.ParseMessageIDs(inner.Get("Message-ID")); len(ids) > 0 && plainID(ids[0]) {
-			mail.messageID = ids[0]
-		}
-		return a.readGroup(ctx, m, mail)
+		return a.readGroup(ctx, m, groupMail{GroupMessage: g, messageID: innerID(inner), keys: keys, local: newLocal()})
 	}
 	if c, ok := securejoin.ReadChannel(inner, signer, gossip, secret, a.now()); ok {
 		c.Proven = m.proven
-		return a.readChannel(ctx, m, c, keys)
+		return a.readChannel(ctx, m, channelMail{c, innerID(inner), newLocal()})
 	}
 	return chat{}, nil
+}
+
+// innerID is the Message-ID by which others know a message; empty if it cannot be one.
+func innerID(inner message.Header) string {
+	if ids := message.ParseMessageIDs(inner.Get("Message-ID")); len(ids) > 0 && plainID(ids[0]) {
+		return ids[0]
+	}
+	return ""
 }
 
 // gossiped reads the keys that a message brings of its recipients (Autocrypt Level 1, section

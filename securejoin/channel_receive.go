@@ -63,7 +63,7 @@ const (
 	NewKey                           // another secret came; nothing to show
 	Unsubscribed                     // we are out of it
 	Departed                         // a subscriber of ours left; nothing to show
-	Settled                          // a change that is known already, or superseded; nothing to show
+	Settled                          // an older secret, or what another device of ours did; nothing to show
 )
 
 // SubscribeTo makes a channel known by the message that ended a join of ours
@@ -104,9 +104,6 @@ func (c ChannelChat) Receive(me Self, m ChannelMessage) (ChannelChat, ChannelEve
 	case m.adds(me) && m.Opened == "":
 		return c.readmit(m)
 	case !c.Ended.IsZero():
-		if m.removes(me.Fingerprint) && m.Opened == "" && !m.Date.After(c.Ended) {
-			return c, Settled
-		}
 		return c, NoEvent
 	case m.removes(me.Fingerprint):
 		if m.Date.Before(c.RotatedAt) {
@@ -165,12 +162,12 @@ func (c ChannelChat) receiveAsOwner(me Self, m ChannelMessage) (ChannelChat, Cha
 		return c, c.ownDevice(m)
 	}
 	n := c.index(m.Signer)
-	if n < 0 || !m.removes(m.Signer) || m.Opened != "" {
+	if n < 0 || !c.Subscribers[n].Current() || !m.removes(m.Signer) || m.Opened != "" {
 		return c, NoEvent
 	}
 	was := c.Subscribers[n]
-	if !was.Current() || !m.Date.After(was.Removed) {
-		return c, Settled // an old one, sent again
+	if !m.Date.After(was.Removed) {
+		return c, NoEvent // an old one, sent again
 	}
 	was.Removed, was.RemovedBy = later(m.Date, was.Added.Add(time.Second)), m.Signer
 	return c.put(was), Departed
