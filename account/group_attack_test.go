@@ -3,13 +3,16 @@ package account_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mailbridge/account"
+	"mailbridge/autocrypt"
 	"mailbridge/internal/provider"
 	"mailbridge/mailbox"
+	"mailbridge/message"
 	"mailbridge/pgp"
 )
 
@@ -205,4 +208,68 @@ func TestReplayedEndOfAJoin(t *testing.T) {
 	if g := bob.group(); g.Member {
 		t.Errorf("%+v", g)
 	}
+}
+
+// TestMemberWithAnotherKey: a member is who has the key, and that it is not the one of the verified
+// contact of the same address is told; neither gets the other's mail.
+func TestMemberWithAnotherKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob", "carol")
+	alice, bob, carol := people[0], people[1], people[2]
+	second := w.newKey(bob.addr)
+	now := w.now().Unix()
+	w.say(said{from: carol.addr, key: carol.SecretKey(), to: []*person{alice, bob}, text: "adds a second bob", more: fmt.Sprintf(
+		"Chat-Group-Member-Added: %s\nChat-Group-Member-Added-Fpr: %s\nChat-Group-Member-Fpr: %s %s\nChat-Group-Member-Timestamps: %d %d\nAutocrypt-Gossip: %s\n",
+		bob.addr, second.Fingerprint(), alice.fpr(), second.Fingerprint(), now, now, autocrypt.Header{Addr: bob.addr, Cert: second.Cert()}.GossipValue())})
+	alice.wait(mailbox.Inbox, "bob@example.org was added by "+carol.addr)
+	n := alice.wait("Bridge", "with another key than the one that you have verified")
+	for _, fpr := range []pgp.Fingerprint{bob.fpr(), second.Fingerprint()} {
+		if !strings.Contains(string(n.raw), string(fpr)) {
+			t.Errorf("%s", n.raw)
+		}
+		if !slices.ContainsFunc(alice.group().Members, func(m account.Member) bool { return m.Address == bob.addr && m.Fingerprint == fpr }) {
+			t.Errorf("%+v", alice.group().Members)
+		}
+	}
+	if c, err := alice.Contact(context.Background(), bob.addr); err != nil || c.Fingerprint != bob.fpr() || !c.Verified {
+		t.Errorf("%+v, %v", c, err)
+	}
+	alice.write("to both bobs")
+	bob.wait(mailbox.Inbox, "to both bobs")
+	readAs(t, bob.upstream(mailbox.Inbox), second, alice.cert(), "to-both-bobs")
+	alice.submit([]string{bob.addr}, "From: "+alice.addr+"\nTo: "+bob.addr+"\nMessage-ID: <to-one@client>\nSubject: x\n\nto one bob\n")
+	bob.wait(mailbox.Inbox, "to one bob")
+	for _, m := range bob.upstream(mailbox.Inbox) {
+		ciphertext, _, ok := pgp.SplitEncrypted(m.Data, message.Parse(m.Data))
+		if !ok || !strings.Contains(string(m.Data), "to-one@client") {
+			continue
+		}
+		if _, err := pgp.Open(ciphertext, pgp.OpenOptions{Keys: []*pgp.Key{second}, Now: w.now(), MaxSize: 1 << 20}); err == nil {
+			t.Error("the contact's mail is encrypted to the member's key")
+		}
+	}
+	// Both go when the address is removed.
+	alice.change("remove", bob.addr)
+	w.agree("alice carol", alice, carol)
+}
+
+// TestGroupOfAnotherDevice: what another device with our key does in a group is known here, and its
+// words are our own.
+func TestGroupOfAnotherDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob", "carol")
+	alice, bob, carol := people[0], people[1], people[2]
+	own := said{from: alice.addr, key: alice.SecretKey(), to: []*person{alice, bob}}
+	own.text = "words from the phone"
+	w.say(own)
+	m := alice.wait(mailbox.Inbox, own.text)
+	if m.header("Mailbridge-Security") != "" || addresses(m.header("Reply-To"))[0] != alice.group().Address {
+		t.Errorf("%s", m.raw)
+	}
+	own.text, own.more = "removes by the phone", removes(carol)
+	w.say(own)
+	alice.wait(mailbox.Inbox, "You removed "+carol.title())
+	w.agree("alice bob", alice)
 }

@@ -165,6 +165,15 @@ func (g GroupChat) put(m Member) GroupChat {
 	return g.clone().set(m)
 }
 
+// first puts a member before the others, in a copy: of those who went in one
+// second and had one address, the first is named.
+func (g GroupChat) first(fpr pgp.Fingerprint) GroupChat {
+	m, _ := g.Find(fpr)
+	rest := slices.DeleteFunc(slices.Clone(g.Members), func(o Member) bool { return o.Fingerprint == fpr })
+	g.Members = append([]Member{m}, rest...)
+	return g
+}
+
 func (g GroupChat) clone() GroupChat {
 	g.Members = slices.Clone(g.Members)
 	return g

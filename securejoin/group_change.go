@@ -141,7 +141,7 @@ func (g GroupChat) Remove(me Self, fpr pgp.Fingerprint, now time.Time) (GroupCha
 		return g, Post{}, ErrNoSuchMember
 	}
 	m.Removed, m.RemovedBy = later(seconds(now), m.Added.Add(time.Second)), me.Fingerprint
-	g = g.put(m)
+	g = g.put(m).first(m.Fingerprint)
 	p := g.post(me, now)
 	p.Text = "Member " + m.Addr + " was removed."
 	if fpr == me.Fingerprint {

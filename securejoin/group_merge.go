@@ -264,8 +264,8 @@ func (g GroupChat) expel(l Listed, m GroupMessage) GroupChat {
 	return g
 }
 
-// refresh takes the sender's address and name, which it may change. The address of another
-// member stays with that one: a message names an address once, and would pass it by.
+// refresh takes the sender's address and name, which it may change. The address
+// of another member stays with that one: lists name an address once.
 func (g GroupChat) refresh(m GroupMessage) GroupChat {
 	was, ok := g.Find(m.Signer)
 	if !ok || m.From.Addr == "" {

@@ -184,6 +184,33 @@ func TestTimesAreClipped(t *testing.T) {
 	}
 }
 
+// TestOneAddress: a member does not take another's address, and of two who have one each removal
+// is told.
+func TestOneAddress(t *testing.T) {
+	t.Parallel()
+	m := said(t, bobSelf, nil, "Chat-Version: 1.0")
+	m.From.Addr = carolAddr
+	g, _ := merges(t, threeOf(t), aliceSelf, m, "alice bob carol")
+	if bob, _ := g.Find(bobKey); bob.Addr != bobAddr {
+		t.Errorf("%+v", bob)
+	}
+	twice := securejoin.Member{Fingerprint: eveKey, Addr: carolAddr}
+	alices, p, err := threeOf(t).Add(aliceSelf, twice, false, noon.Add(-time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bobs, _ := merges(t, threeOf(t), bobSelf, sentAs(t, p, aliceSelf, noon.Add(-time.Minute)), "alice bob carol carol")
+	for _, fpr := range []pgp.Fingerprint{carolKey, eveKey} {
+		if alices, p, err = alices.Remove(aliceSelf, fpr, noon); err != nil {
+			t.Fatal(err)
+		}
+		bobs, _ = bobs.Merge(bobSelf, sentAs(t, p, aliceSelf, noon), noon)
+		if bobs.Has(fpr) {
+			t.Errorf("%s is still in", fpr)
+		}
+	}
+}
+
 func TestRename(t *testing.T) {
 	t.Parallel()
 	g := threeOf(t)
