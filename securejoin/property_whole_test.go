@@ -14,7 +14,7 @@ import (
 	"mailbridge/securejoin"
 )
 
-// whole is the world of property_test.go with both protocols, contacts and groups: Alice
+// whole is the world of property_test.go with both protocols, contacts, groups and channels: Alice
 // invites, Bob joins, Eve holds the link, reads and sends any mail, and can do everything but
 // sign with another's key or read what is encrypted to it. Keys are real where a plain request
 // brings them.
@@ -28,6 +28,7 @@ type whole struct {
 	bob     *end
 	eve     *end
 	mail    []mail
+	secrets []string // that Alice's channel has had
 	counter int
 }
 
@@ -38,14 +39,19 @@ type end struct {
 	holders map[string]pgp.Fingerprint
 	handled map[[2]string]bool
 	group   securejoin.GroupChat
+	channel securejoin.ChannelChat
 }
 
 // mail is what its receiver reads, to be delivered in any order and number.
 type mail struct {
-	to    *end
-	in    securejoin.Incoming
-	group *securejoin.GroupMessage
+	to      *end
+	in      securejoin.Incoming
+	group   *securejoin.GroupMessage
+	channel *securejoin.ChannelMessage
 }
+
+// timeOfGroup is how long the group or channel was there before the invite is joined.
+const timeOfGroup = time.Hour
 
 type certs map[string]*pgp.Cert
 
@@ -75,9 +81,12 @@ func newWhole(t *rapid.T, c certs) *whole {
 	w.invite = liveInvite()
 	w.invite.Once = rapid.Bool().Draw(t, "once")
 	w.invite.Legacy = rapid.Bool().Draw(t, "legacy")
-	if rapid.Bool().Draw(t, "group") {
+	switch rapid.SampledFrom([]securejoin.Kind{securejoin.Contact, securejoin.Group, securejoin.Channel}).Draw(t, "kind") {
+	case securejoin.Group:
 		w.invite.Kind, w.invite.GroupID = securejoin.Group, grp
-		w.alice.group, _ = securejoin.NewGroup(grp, "Book club", w.alice.self, noon.Add(-time.Hour))
+		w.alice.group, _ = securejoin.NewGroup(grp, "Book club", w.alice.self, noon.Add(-timeOfGroup))
+	case securejoin.Channel:
+		w.ownChannel()
 	}
 	if rapid.Bool().Draw(t, "alice knows bob") {
 		w.alice.holders[bobAddr] = w.bob.self.Fingerprint
@@ -165,9 +174,13 @@ func (w *whole) send(p *end, s securejoin.Send) {
 	w.mail = append(w.mail, mail{to: to, in: in})
 }
 
-// admit takes a joiner into Alice's group and tells everybody.
+// admit takes a joiner into Alice's group, and tells everybody, or into her channel.
 func (w *whole) admit(p *end, a securejoin.Admit) {
 	who := securejoin.Member{Fingerprint: a.Fingerprint, Addr: a.Addr, Name: a.Name}
+	if a.Kind == securejoin.Channel {
+		w.subscribe(p, who)
+		return
+	}
 	group, post, err := p.group.Add(p.self, who, true, w.now)
 	if err != nil {
 		w.Fatal(err)
@@ -218,6 +231,9 @@ func (w *whole) receive(m mail) {
 	if m.group != nil {
 		w.chat(m.to, *m.group, proven)
 	}
+	if m.channel != nil {
+		w.feed(m.to, *m.channel, proven)
+	}
 }
 
 // handshake gives whether the message went no further, and whether it ended a join.
@@ -228,6 +244,9 @@ func (w *whole) handshake(p *end, in securejoin.Incoming) (taken, proven bool) {
 	}
 	in.Holder = p.holders[in.InnerFrom]
 	in.Standing = p.group.Standing(p.self, in.Signer)
+	if w.invite.Kind == securejoin.Channel {
+		in.Standing = p.channel.Standing(p.self, in.Signer)
+	}
 	var out securejoin.Outcome
 	before := w.join.State
 	if p == w.alice {
@@ -277,6 +296,9 @@ func (w *whole) attack(t *rapid.T) {
 	}
 	in := honest[rapid.SampledFrom([]string{"request", "pubkey", "with auth", "confirm", "auth required", "added", "plain"}).Draw(t, "like")]()
 	in.MessageID = w.id()
+	if in.Chat != "" {
+		in.Chat = w.invite.GroupID
+	}
 	proof := w.link.Proof()
 	if in.Proof != nil {
 		in.Proof = &proof
@@ -350,6 +372,7 @@ func (w *whole) pass(t *rapid.T) {
 
 // check is what holds at all times.
 func (w *whole) check(*rapid.T) {
+	w.checkChannel()
 	for addr, key := range w.bob.holders {
 		if addr != aliceAddr || key != w.alice.self.Fingerprint {
 			w.Fatalf("bob has %s for %s", key, addr)
@@ -381,7 +404,7 @@ func (w *whole) used(key pgp.Fingerprint) bool {
 	return false
 }
 
-// TestNoWrongKeyAtAll is TestNoWrongKey for both protocols, contacts and groups.
+// TestNoWrongKeyAtAll is TestNoWrongKey for both protocols, contacts, groups and channels.
 func TestNoWrongKeyAtAll(t *testing.T) {
 	t.Parallel()
 	c := loadCerts(t)
@@ -389,7 +412,7 @@ func TestNoWrongKeyAtAll(t *testing.T) {
 		w := newWhole(t, c)
 		known := w.alice.holders[bobAddr] != ""
 		t.Repeat(map[string]func(*rapid.T){
-			"deliver": w.deliver, "attack": w.attack, "intrude": w.intrude, "pass": w.pass, "": w.check,
+			"deliver": w.deliver, "attack": w.attack, "intrude": w.intrude, "news": w.news, "jam": w.jam, "pass": w.pass, "": w.check,
 		})
 		if known && w.alice.holders[bobAddr] != w.bob.self.Fingerprint {
 			t.Fatalf("alice has %s for bob", w.alice.holders[bobAddr])
@@ -397,19 +420,23 @@ func TestNoWrongKeyAtAll(t *testing.T) {
 	})
 }
 
-// TestFairRunAtAll: without an attacker both sides are complete, and in a group both know the
-// same members, once every message has arrived, in any order and with any repetition.
+// TestFairRunAtAll: without an attacker both sides are complete, in a group both know the same
+// members, and in a channel the same secret, once every message has arrived, in any order and with
+// any repetition.
 func TestFairRunAtAll(t *testing.T) {
 	t.Parallel()
 	c := loadCerts(t)
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWhole(t, c)
-		t.Repeat(map[string]func(*rapid.T){"deliver": w.deliver, "": w.check})
+		t.Repeat(map[string]func(*rapid.T){"deliver": w.deliver, "news": w.news, "": w.check})
 		for n := 0; n < len(w.mail); n++ {
 			w.receive(w.mail[n])
 		}
 		if w.join.State != securejoin.Completed || w.alice.holders[bobAddr] != w.bob.self.Fingerprint || w.bob.holders[aliceAddr] != w.alice.self.Fingerprint {
 			t.Fatalf("join is %v, alice has %v, bob has %v", w.join.State, w.alice.holders, w.bob.holders)
+		}
+		if c := w.bob.channel; w.invite.Kind == securejoin.Channel && (addrs(w.alice.channel.Current()) != "bob" || !c.Open() || c.Secrets[0] != w.alice.channel.Secrets[0]) {
+			t.Fatalf("alice has %s, bob has %+v", addrs(w.alice.channel.Current()), c)
 		}
 		if w.invite.Kind == securejoin.Group && (addrs(w.alice.group.Current()) != "alice bob" || addrs(w.bob.group.Current()) != "alice bob") {
 			t.Fatalf("alice knows %s, bob knows %s", addrs(w.alice.group.Current()), addrs(w.bob.group.Current()))
