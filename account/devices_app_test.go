@@ -341,3 +341,39 @@ func TestReceipts(t *testing.T) {
 	w.settled(alice)
 	alice.sees("INBOX", "Receipt r3@localhost")
 }
+
+// TestChannelOfTheApp: posts of a channel that the app keeps are read here, and what it tells its
+// subscribers is not seen.
+func TestChannelOfTheApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	phone := w.app(alice)
+	secret, id := strings.Repeat("s", 43), strings.Repeat("c", 24)
+	post := func(name string) {
+		payload := protected(alice.addr, alice.addr, name+"@localhost", "post "+name, "Chat-Version: 1.0\r\nChat-List-ID: News <"+id+">\r\n")
+		ciphertext, err := pgp.EncryptSymmetric([]byte(payload), secret, pgp.SymmetricOptions{Signer: phone.key, Now: w.now(), Compress: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deliver(alice, pgp.JoinEncrypted([]byte(crlf(outerOf(alice.addr, alice.addr, name+"@localhost"))), ciphertext, "post"))
+	}
+	post("early") // is held
+	w.settled(alice)
+	alice.sees("INBOX")
+	added := "Chat-Version: 1.0\r\nSecure-Join: vg-member-added\r\nChat-List-ID: News <" + id + ">\r\nChat-Group-Name: News\r\n" +
+		"Chat-Group-Member-Added: " + bob.addr + "\r\nChat-Group-Member-Added-Fpr: " + string(bob.cert().Fingerprint()) + "\r\nChat-Broadcast-Secret: " + secret + "\r\n"
+	w.deliver(alice, w.encrypted(alice, outerOf(alice.addr, alice.addr, "added@localhost"), protected(alice.addr, bob.addr, "added@localhost", "added", added), phone.key))
+	m := alice.wait("INBOX", "post early")
+	if m.header("List-Id") == "" || m.header("Mailbridge-Security") != "" {
+		t.Errorf("not a post of ours:\n%s", m.raw)
+	}
+	post("late")
+	alice.wait("INBOX", "post late")
+	if n := len(alice.read("INBOX")); n != 2 {
+		t.Errorf("%d messages, want the posts alone", n)
+	}
+	if list, err := alice.Channels(t.Context()); err != nil || len(list) != 1 || list[0].Own || list[0].Name != "News" {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

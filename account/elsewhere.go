@@ -18,15 +18,27 @@ import (
 // ingestOwnStep takes a step of a handshake that our own key has signed. One that was made here
 // is a copy that came back. Of another device's it is learnt whom it is for. What takes somebody
 // into a group is a message of that group, too, and goes on.
-func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, keys []autocrypt.Header) (mirror.Ruling, bool) {
+func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, inner message.Header, keys []autocrypt.Header) (mirror.Ruling, bool) {
 	switch {
 	case m.origin != madeElsewhere || m.Old:
 		return hidden(nil), true
-	case in.Step == securejoin.MemberAdded:
+	case in.Step == securejoin.MemberAdded && inner.Has(securejoin.FieldGroupID):
 		m.admitted = in.AddedKey
 		return mirror.Ruling{}, false
 	}
-	r := hidden(func(tx *db.Tx) error { return a.observe(tx, in, keys) })
+	r := hidden(func(tx *db.Tx) error {
+		first, err := tx.MarkHandled(string(in.Signer), in.MessageID, a.now())
+		if err != nil || !first {
+			return err
+		}
+		if err := a.sawDevice(tx); err != nil {
+			return err
+		}
+		if in.Step == securejoin.MemberAdded {
+			return a.observeSubscriber(tx, in, inner)
+		}
+		return a.observe(tx, in, keys)
+	})
 	r.After = func() {
 		a.outbox.kick()
 		a.mirror.Retry() // what was held may be the answer to it, or what it answers
@@ -34,15 +46,17 @@ func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, keys []autoc
 	return r, true
 }
 
-// observe takes a step of another device of ours, once.
+// observeSubscriber takes what another device has told a new subscriber of its channel.
+func (a *Account) observeSubscriber(tx *db.Tx, in securejoin.Incoming, inner message.Header) error {
+	c, ok := securejoin.ReadChannel(inner, in.Signer, in.Gossip, "", a.now())
+	if !ok {
+		return nil
+	}
+	return errors.Join(a.answeredElsewhere(tx, in.AddedKey), a.keepBroadcast(tx, c.ID, c.Name, c.Secret, c.Date))
+}
+
+// observe takes a step of another device of ours.
 func (a *Account) observe(tx *db.Tx, in securejoin.Incoming, keys []autocrypt.Header) error {
-	first, err := tx.MarkHandled(string(in.Signer), in.MessageID, a.now())
-	if err != nil || !first {
-		return err
-	}
-	if err := a.sawDevice(tx); err != nil {
-		return err
-	}
 	if len(in.To) > 0 {
 		h, err := a.holder(tx, in.To[0])
 		if err != nil {
@@ -71,7 +85,7 @@ func (a *Account) observe(tx *db.Tx, in securejoin.Incoming, keys []autocrypt.He
 			return err
 		}
 	}
-	err = tx.AddEvent(a.now(), "handshake", fmt.Sprintf("%s of another device to %s", in.Step, in.To[0]))
+	err := tx.AddEvent(a.now(), "handshake", fmt.Sprintf("%s of another device to %s", in.Step, in.To[0]))
 	return errors.Join(err, a.carryOut(tx, withClaims(out.Effects, in.Holder)))
 }
 

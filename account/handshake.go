@@ -44,7 +44,7 @@ func (a *Account) ingestHandshake(ctx context.Context, m *arrival, opened *pgp.O
 	}
 	keys := a.readKeys(&in, m.outer, inner)
 	if m.origin != notOurs {
-		ruling, ok := a.ingestOwnStep(m, in, keys)
+		ruling, ok := a.ingestOwnStep(m, in, inner, keys)
 		return ruling, ok, nil
 	}
 	if m.Old {

@@ -151,7 +151,7 @@ func (a *Account) Invites(ctx context.Context) ([]Invite, error) {
 }
 
 // RevokeInvite ends an invite, for good unless the user revives it. Joiners hear nothing. Of a
-// shared one see SharedInviteWarning.
+// shared one other devices withdraw all links of that chat, of which the user is to be told before.
 func (a *Account) RevokeInvite(ctx context.Context, id string) (Invite, error) {
 	return a.changeInvite(ctx, id, func(tx *db.Tx, i securejoin.Invite) error {
 		if err := tx.RevokeInvite(i.ID, a.now()); err != nil || !i.Shared {

@@ -3,6 +3,7 @@ package account
 import (
 	"crypto/rand"
 	"errors"
+	"time"
 
 	"mailbridge/db"
 	"mailbridge/message"
@@ -10,10 +11,6 @@ import (
 	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
-
-// SharedInviteWarning is what the user must know before a shared invite is revoked: the other
-// devices know no other way to withdraw it.
-const SharedInviteWarning = "This invite is shared with your other devices. To revoke it withdraws all links of that chat which they have made, too."
 
 // ingestSync takes a sync message of another device of ours. Whoever calls has seen our
 // signature. What was there before the account was added has no effect.
@@ -54,7 +51,28 @@ func (a *Account) applySync(tx *db.Tx, items []securejoin.SyncItem) error {
 			return err
 		}
 	}
-	return tx.AddEvent(a.now(), "sync", "another device of the account has changed its invites")
+	for _, item := range items {
+		if item.Kind != securejoin.NewBroadcast {
+			continue
+		}
+		if err := a.keepBroadcast(tx, item.GroupID, item.Name, item.Secret, item.At); err != nil {
+			return err
+		}
+	}
+	return tx.AddEvent(a.now(), "sync", "another device of the account has told what it did")
+}
+
+// keepBroadcast makes a channel known that another device keeps, so that its posts can be read.
+func (a *Account) keepBroadcast(tx *db.Tx, id, name, secret string, at time.Time) error {
+	chat, ok := securejoin.KeptElsewhere(a.self(), id, name, secret, at)
+	if !ok {
+		return nil
+	}
+	_, err := tx.Channel(id)
+	if !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	return tx.PutChannel(db.Channel{ChannelChat: chat, Local: newLocal()})
 }
 
 // takeInvite stores an invite that another device has made or withdrawn.
@@ -84,8 +102,8 @@ func (a *Account) announce(tx *db.Tx, i securejoin.Invite) error {
 	return a.sendSync(tx, a.me(), item)
 }
 
-// withdraw tells the other devices that a shared invite was revoked here; see
-// SharedInviteWarning.
+// withdraw tells the other devices that a shared invite was revoked here. They withdraw all links
+// of that chat: they know no other way.
 func (a *Account) withdraw(tx *db.Tx, i securejoin.Invite) error {
 	item, err := i.SyncDelete(a.now())
 	if err != nil {

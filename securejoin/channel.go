@@ -39,6 +39,8 @@ type ChannelChat struct {
 	RotatedAt   time.Time     // when the newest secret was made, or the owner last gave or took one, by its clock
 	RotateEvery time.Duration // zero: only when somebody is removed
 	Subscribers []Member      // of our own; of now and of the past
+	// Elsewhere: it is ours, but another device keeps it; see KeptElsewhere.
+	Elsewhere bool
 }
 
 // NewSecret makes a secret for a channel.
@@ -72,8 +74,8 @@ func NewChannel(rand io.Reader, name string, me Self, now time.Time) (ChannelCha
 	return ChannelChat{ID: id, Name: name, NameAt: now, Owner: me.member(now), Secrets: []string{secret}, RotatedAt: now}, nil
 }
 
-// Own says whether the channel is ours.
-func (c ChannelChat) Own(me Self) bool { return c.Owner.Fingerprint == me.Fingerprint }
+// Own says whether the channel is ours, and kept here.
+func (c ChannelChat) Own(me Self) bool { return c.Owner.Fingerprint == me.Fingerprint && !c.Elsewhere }
 
 // Open says whether posts can be read, or written.
 func (c ChannelChat) Open() bool { return len(c.Secrets) > 0 }
@@ -241,7 +243,7 @@ func (c ChannelChat) learn(secret string) ChannelChat {
 // Leave ends a subscription: the secrets are forgotten, and the owner is
 // told.
 func (c ChannelChat) Leave(me Self, now time.Time) (ChannelChat, Post, error) {
-	if c.Own(me) || !c.Ended.IsZero() {
+	if c.Own(me) || c.Elsewhere || !c.Ended.IsZero() {
 		return c, Post{}, ErrNotMember
 	}
 	c.Secrets, c.Ended = nil, seconds(now)

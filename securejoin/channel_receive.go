@@ -97,7 +97,7 @@ func (c ChannelChat) Receive(me Self, m ChannelMessage) (ChannelChat, ChannelEve
 	switch {
 	case m.ID != c.ID || m.Signer == "":
 		return c, NoEvent
-	case c.Own(me):
+	case c.Own(me) || c.Elsewhere:
 		return c.receiveAsOwner(me, m)
 	case m.Signer != c.Owner.Fingerprint || m.Opened != "" && !c.has(m.Opened):
 		return c, NoEvent

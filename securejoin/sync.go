@@ -33,6 +33,7 @@ const (
 	SyncOther SyncKind = iota // not understood, and skipped
 	AddQrToken
 	DeleteQrToken
+	NewBroadcast // a channel, which the other device keeps
 )
 
 // SyncItem is one change that another device made.
@@ -42,6 +43,8 @@ type SyncItem struct {
 	Number  string
 	Auth    string
 	GroupID string // empty: of contacts
+	Name    string // of a NewBroadcast, as is the secret
+	Secret  string
 }
 
 type itemJSON struct {
@@ -104,6 +107,7 @@ func decodeItem(raw []byte, latest time.Time) SyncItem {
 	if at := fromUnix(i.Timestamp); at.Before(latest) {
 		item.At = at
 	}
+	item.readAlter(i.Data["AlterChat"])
 	for kind, name := range syncKinds {
 		var token tokenJSON
 		data, there := i.Data[name]
