@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailbridge/autocrypt"
 	"mailbridge/db"
+	"mailbridge/headers"
 	"mailbridge/mailbox"
 	"mailbridge/message"
 	"mailbridge/mirror"
@@ -205,4 +207,74 @@ func (a *Account) isReceipt(ctx context.Context, m *arrival, opened *pgp.Opened,
 		return made, err
 	})
 	return !made && err == nil, err
+}
+
+// sentElsewhere lets mail that another device has sent lie in the Sent mailbox, where the user
+// looks for own mail, and not among what came in. The copy that came here is hidden, and stays
+// for the other devices.
+func (a *Account) sentElsewhere(ctx context.Context, m *arrival, merged headers.Merged, r mirror.Ruling) (mirror.Ruling, error) {
+	if m.Old || m.Mailbox.Name != mailbox.Inbox || a.addressed(merged.Header) || !a.own(soleSender(merged.Header)) || !a.own(soleSender(m.outer)) {
+		return r, nil // what came by way of a list has another sender outside
+	}
+	sent, err := a.mirror.Special(ctx, mailbox.UseSent)
+	var refusal *mailbox.Error
+	if errors.As(err, &refusal) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	copied := mirror.Local{
+		Mailbox: sent.Name, Kind: r.Kind, View: r.View, Wire: m.Raw, Flags: mailbox.NewFlags(mailbox.Seen),
+		Keywords: r.Keywords, Date: m.InternalDate, MessageID: r.MessageID, UploadAt: a.now().Add(otherUpload),
+	}
+	learn := r.Apply
+	r.Verdict, r.Kind, r.View, r.Keywords = mirror.Hide, mirror.Control, nil, nil
+	r.Apply = func(tx *db.Tx, row int64) error {
+		if err := learn(tx, row); err != nil {
+			return err
+		}
+		known, err := tx.MessagesByID(r.MessageID)
+		if err != nil || slices.ContainsFunc(known, func(k db.Message) bool { return k.Mailbox == sent.ID }) {
+			return err
+		}
+		_, err = a.mirror.Add(tx, copied)
+		return err
+	}
+	return r, nil
+}
+
+// otherUpload is how long another bridge has to upload the Sent copy of what it has sent, before
+// this one does it: one is enough.
+const otherUpload = 10 * time.Minute
+
+// addressed reports whether we are among those that a message names as its recipients.
+func (a *Account) addressed(h message.Header) bool {
+	for _, field := range []string{"To", "Cc"} {
+		for _, to := range message.ParseAddresses(h.Get(field)) {
+			if a.own(to.Addr) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// waitingCopy gives the row in the Sent mailbox of mail that another device has sent, as long as
+// its upload waits; 0: there is none.
+func (a *Account) waitingCopy(tx *db.Tx, box mailbox.ID, messageID string) (int64, error) {
+	known, err := tx.MessagesByID(messageID)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range known {
+		if k.Mailbox != box || k.Kind != mirror.Opened {
+			continue
+		}
+		entries, err := tx.JournalOf(k.ID)
+		if err != nil || slices.ContainsFunc(entries, func(e db.Entry) bool { return e.Op == db.OpAppend && !e.Sent }) {
+			return k.ID, err
+		}
+	}
+	return 0, nil
 }

@@ -372,6 +372,9 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 	}
 	if m.origin == madeElsewhere {
 		r.After = a.outbox.kick
+		if chat.text == "" {
+			return a.sentElsewhere(ctx, m, merged, r)
+		}
 	}
 	return r, nil
 }

@@ -67,6 +67,7 @@ func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Rulin
 		return mirror.Ruling{}, false, nil
 	}
 	var found db.Outgoing
+	var waiting int64
 	handshake := false
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
 		for _, id := range ids {
@@ -77,11 +78,17 @@ func (a *Account) savedByProvider(ctx context.Context, m *arrival) (mirror.Rulin
 			if !errors.Is(err, db.ErrNotFound) {
 				return err
 			}
+			if waiting, err = a.waitingCopy(tx, m.Mailbox.ID, id); waiting != 0 || err != nil {
+				return err
+			}
 		}
 		return db.ErrNotFound
 	})
 	if errors.Is(err, db.ErrNotFound) {
 		return mirror.Ruling{}, false, nil
+	}
+	if waiting != 0 { // another device has saved what it sent
+		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Sealed, Same: waiting}, err == nil, err
 	}
 	if handshake {
 		return mirror.Ruling{Verdict: mirror.Consume, Kind: mirror.Control}, true, err

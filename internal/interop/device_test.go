@@ -1,0 +1,93 @@
+//go:build peers
+
+package interop
+
+import (
+	"os"
+	"testing"
+
+	"mailbridge/internal/peers"
+)
+
+// TestSecondDevice lets a Delta Chat and a bridge with the same key serve one account. Each makes
+// and follows invites, and the other hears of it; what one sends is sent mail at the other.
+func TestSecondDevice(t *testing.T) {
+	t.Parallel()
+	bed := peers.Start(t)
+	app := peers.DeltaChat(t, bed, peers.Address("alice"), "Alice")
+	b := newBridge(t, bed, "alice")
+	c := connect(t, b, nil)
+	if value := app.Config("bcc_self"); value == "1" {
+		t.Fatal("the app knows of another device already")
+	}
+	silence(t, b, func() {
+		key := app.ExportKey()
+		if _, err := os.Stat(key); err != nil {
+			t.Fatal(err)
+		}
+		b.ok("key", "import", key)
+		app.Until("the app knows that it is not the only device", func() bool { return app.Config("bcc_self") == "1" })
+	})
+	if b.fingerprint() != app.Fingerprint() {
+		t.Fatalf("the bridge's key is %s, the app's %s", b.fingerprint(), app.Fingerprint())
+	}
+
+	bob := peers.DeltaChat(t, bed, peers.Address("bob"), "Bob")
+	silence(t, b, func() { joinsBridge(t, app, b, bob) })
+	carol := peers.DeltaChat(t, bed, peers.Address("carol"), "Carol")
+	silence(t, b, func() { joinsApp(t, app, b, carol) })
+	dora := peers.DeltaChat(t, bed, peers.Address("dora"), "Dora")
+	silence(t, b, func() { appJoins(t, app, b, dora) })
+
+	// What comes in is read by both, what one sends the other has as sent.
+	bob.SendText(bob.ChatWith(app.Addr), "to whichever of you 4728")
+	app.WaitMessage("to whichever of you 4728")
+	c.find("INBOX", "to whichever of you 4728")
+	app.SendText(app.ChatWith(bob.Addr), "from the app 4729")
+	bob.WaitMessage("from the app 4729")
+	c.find("Sent", "from the app 4729")
+	b.write(carol.Addr, "Hello", "from the bridge 4730")
+	carol.WaitMessage("from the bridge 4730")
+	if m := app.WaitCopy("from the bridge 4730"); m.ChatID != app.ChatWith(carol.Addr) {
+		t.Errorf("the app filed %+v, and not in carol's chat", m)
+	}
+}
+
+// joinsBridge lets somebody join by a link of the bridge; the app gets to know the contact.
+func joinsBridge(t *testing.T, app *peers.Engine, b *bridge, bob *peers.Engine) {
+	t.Helper()
+	var invite struct{ Link string }
+	b.query(&invite, "invite")
+	mark := bob.Mark()
+	bob.Join(invite.Link)
+	bob.WaitJoined(mark)
+	b.waitVerified(bob)
+	knows(app, bob)
+}
+
+// joinsApp is the other way round.
+func joinsApp(t *testing.T, app *peers.Engine, b *bridge, carol *peers.Engine) {
+	t.Helper()
+	mark, invited := carol.Mark(), app.Mark()
+	carol.Join(app.Invite())
+	carol.WaitJoined(mark)
+	app.WaitInvited(invited)
+	b.waitVerified(carol)
+	knows(app, carol)
+}
+
+// appJoins lets the app join somebody: the bridge must leave the answers to it, and learn of
+// the contact by the app's own copies.
+func appJoins(t *testing.T, app *peers.Engine, b *bridge, dora *peers.Engine) {
+	t.Helper()
+	mark, invited := app.Mark(), dora.Mark()
+	app.Join(dora.Invite())
+	app.WaitJoined(mark)
+	dora.WaitInvited(invited)
+	b.waitVerified(dora)
+}
+
+// knows waits until the app holds somebody's key.
+func knows(app, other *peers.Engine) {
+	app.Until("the app knows "+other.Name, func() bool { return app.ContactFingerprint(other.Addr) == other.Fingerprint() })
+}
