@@ -307,6 +307,8 @@ func TestChannelLeave(t *testing.T) {
 		t.Error(err)
 	}
 	w.eventually("the owner drops the subscriber", func() bool { return slices.Equal(alice.subscribers(), []string{carol.addr}) })
+	w.deliver(alice, w.last(bob).Data) // the same again
+	alice.synced()
 	bob.restart()
 	alice.submit([]string{channel.Address}, letterTo(alice.addr, channel.Address, "s", "to carol alone"))
 	carol.wait(mailbox.Inbox, "to carol alone")
@@ -315,8 +317,12 @@ func TestChannelLeave(t *testing.T) {
 	}
 	bob.want(mailbox.Inbox, "", 1)
 	alice.want(mailbox.Inbox, "", 0)
+	left := w.last(bob).Data
 	w.advance(time.Second)
 	w.subscribe(alice, channel.ID, bob)
+	w.deliver(alice, left)
+	alice.synced()
+	alice.want(mailbox.Inbox, "", 0)
 	alice.submit([]string{channel.Address}, letterTo(alice.addr, channel.Address, "s", "back again"))
 	w.isPost(bob.wait(mailbox.Inbox, "back again"), bob, alice, "news")
 }
