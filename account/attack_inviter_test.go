@@ -127,6 +127,9 @@ func TestAttackKeyBetween(t *testing.T) {
 			t.Errorf("%+v, %v", c, err)
 		}
 		alice.sent()
+		if s := alice.state(j.ID); s.State != account.JoinCompleted {
+			t.Errorf("%+v", s)
+		}
 		if n := len(eve.ids()) - before; n != 0 {
 			t.Errorf("%d messages to an inviter, who waits for none", n)
 		}

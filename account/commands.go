@@ -13,7 +13,6 @@ import (
 	"mailbridge/mailbox"
 	"mailbridge/message"
 	"mailbridge/mirror"
-	"mailbridge/securejoin"
 	"mailbridge/upstream"
 )
 
@@ -39,12 +38,7 @@ func (a *Account) count(tx *db.Tx, s *Status) (err error) {
 	if s.Queued, s.Unknown, err = tx.CountOutbox(); err != nil {
 		return err
 	}
-	invites, err := tx.Invites(a.now())
-	for _, i := range invites {
-		if i.State(a.now()) == securejoin.Live {
-			s.OpenInvites++
-		}
-	}
+	s.OpenInvites, err = tx.CountInvites(a.now())
 	return err
 }
 

@@ -88,7 +88,25 @@ func (a *Account) takeKey(tx *db.Tx, before, after db.Peer) (db.Peer, error) {
 	if err := a.refreshKeywords(tx, after); err != nil || !claimed {
 		return after, err
 	}
-	return after, a.welcomeClaim(tx, after, claim)
+	return after, errors.Join(a.settleJoins(tx, after), a.welcomeClaim(tx, after, claim))
+}
+
+// settleJoins ends the claims of our joins that the user has accepted.
+func (a *Account) settleJoins(tx *db.Tx, peer db.Peer) error {
+	joins, err := tx.JoinsByKey(peer.VerifiedCert)
+	if err != nil {
+		return err
+	}
+	for _, j := range joins {
+		if !j.Claim || j.Addr != peer.Addr {
+			continue
+		}
+		j.Claim = false
+		if err := a.putJoin(tx, j); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // welcomeClaim answers a joiner whose claim the user has accepted: by all invites that it has

@@ -328,3 +328,37 @@ func TestInviteToChannel(t *testing.T) {
 	_, err = bob.Invite(ctx, account.InviteOptions{Channel: "News"})
 	wantBadData(t, err, "is not yours")
 }
+
+// TestRejoinAfterRemoval: who was removed from a group comes back only with the user's yes, by
+// whatever invite.
+func TestRejoinAfterRemoval(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	ctx := context.Background()
+	alice, bob := w.add("alice"), w.add("bob")
+	if _, err := alice.CreateGroup(ctx, "Book club"); err != nil {
+		t.Fatal(err)
+	}
+	_, link := alice.invite(account.InviteOptions{Group: "Book club"})
+	if j, err := bob.WaitJoin(ctx, bob.follow(link).ID); err != nil || j.State != account.JoinCompleted {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	if _, err := alice.RemoveMember(ctx, "Book club", bob.addr); err != nil {
+		t.Fatal(err)
+	}
+	bob.wait(mailbox.Inbox, "removed")
+	again, other := alice.invite(account.InviteOptions{Group: "Book club"})
+	j := bob.follow(other)
+	alice.wait(mailbox.Bridge, bob.addr+" asks to join the group “Book club” by your invite "+again.ID)
+	alice.wantMembers("Book club", alice.addr)
+	if s := bob.state(j.ID); s.State != account.JoinPending {
+		t.Errorf("%+v", s)
+	}
+	if _, err := alice.AcceptJoiner(ctx, again.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if j, err := bob.WaitJoin(ctx, j.ID); err != nil || j.State != account.JoinCompleted {
+		t.Errorf("%+v, %v", j, err)
+	}
+	alice.wantMembers("Book club", alice.addr, bob.addr)
+}

@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -238,4 +239,54 @@ func TestTwoJoinsOfOneInviter(t *testing.T) {
 		t.Errorf("%+v", bob.state(c.ID))
 	}
 	bob.want(mailbox.Inbox, "", 0)
+}
+
+// TestJoinReplaced: a join that waits makes room for another of the same link.
+func TestJoinReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	ctx := context.Background()
+	bob, ivy := w.add("bob"), w.stranger("ivy")
+	link := ivy.link()
+	first := bob.follow(link)
+	second, err := bob.Join(ctx, link.String(), account.JoinOptions{Replace: true})
+	if err != nil || second.ID == first.ID {
+		t.Fatalf("%+v, %v", second, err)
+	}
+	bob.sent()
+	ivy.send(bob, pubkey(link))
+	ivy.send(bob, confirm())
+	if a, b := bob.state(first.ID), bob.state(second.ID); a.State != account.JoinFailed || b.State != account.JoinCompleted {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if n := len(ivy.ids()); n != 3 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// TestLargeMemberAdded: the message that takes us into a group brings the keys of all its members,
+// and is larger than any other step. It is bounded all the same.
+func TestLargeMemberAdded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	bob, ivy := w.add("bob"), w.stranger("ivy")
+	link := ivy.links()["group"]
+	j := bob.follow(link)
+	ivy.send(bob, pubkey(link))
+	bob.sent()
+	padded := func(size int) twist {
+		return func(m *securejoin.Mail) {
+			var pad strings.Builder
+			for pad.Len() < size {
+				pad.WriteString("X-Pad: " + rand.Text() + rand.Text() + "\r\n")
+			}
+			m.Inner = append([]byte(pad.String()), m.Inner...)
+		}
+	}
+	w.deliver(bob, ivy.memberAdded(bob, link, padded(500<<10)))
+	bob.synced()
+	if s := bob.state(j.ID); s.State != account.JoinCompleted {
+		t.Errorf("%+v", s)
+	}
+	bob.wantMembers(link.GroupID, bob.addr, ivy.addr)
 }

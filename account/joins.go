@@ -40,6 +40,11 @@ func (a *Account) Join(ctx context.Context, text string, o JoinOptions) (Join, e
 			j = known // joining twice is once
 			return nil
 		}
+		if again && known.Pending() {
+			if _, err := a.endJoin(tx, known, reasonAgain); err != nil {
+				return err
+			}
+		}
 		j, err = a.startJoin(tx, link, o.Replace, way)
 		return err
 	})
@@ -49,6 +54,9 @@ func (a *Account) Join(ctx context.Context, text string, o JoinOptions) (Join, e
 	a.outbox.kick()
 	return describeJoin(j), nil
 }
+
+// reasonAgain ends a join in whose place the user puts another.
+const reasonAgain = "joined again"
 
 // joinError words why a link is not joined.
 func joinError(err error) error {

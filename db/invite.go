@@ -85,6 +85,12 @@ func (tx *Tx) Invites(now time.Time) ([]securejoin.Invite, error) {
 	return tx.invites(``, selectInvite+newestFirst, unix(now))
 }
 
+// CountInvites counts the invites that are live at a time.
+func (tx *Tx) CountInvites(now time.Time) (n int, err error) {
+	err = tx.queryRow(`SELECT count(*) FROM invite WHERE NOT `+ended, unix(now)).Scan(&n)
+	return n, err
+}
+
 // InvitesByNumber gives the invites with an INVITENUMBER, in the order of Invites. Other
 // programs use one for all invites of a chat.
 func (tx *Tx) InvitesByNumber(number string, now time.Time) ([]securejoin.Invite, error) {

@@ -191,6 +191,9 @@ func TestInviteOrder(t *testing.T) {
 		if want := []int64{young.ID, old.ID, revoked.ID, expired.ID, used.ID}; !reflect.DeepEqual(got, want) {
 			t.Errorf("order %v, want %v", got, want)
 		}
+		if n, err := tx.CountInvites(day(6)); n != 2 || err != nil {
+			t.Errorf("%d are live, %v", n, err)
+		}
 		// The secrets come without being sorted by what the user sees: the last one made first.
 		secrets, err := tx.InviteSecrets(day(6))
 		var want []InviteSecret

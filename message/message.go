@@ -13,8 +13,9 @@ import "bytes"
 // bound is kept as bytes without structure.
 const (
 	// MaxHeader is how much of a header block is split into fields. Real header blocks
-	// end well below 100 KiB; Exchange refuses single values over 32 KiB.
-	MaxHeader = 256 << 10
+	// end well below 100 KiB, and Exchange refuses single values over 32 KiB; but the message
+	// that takes somebody into a group of a thousand brings the keys of all in its header.
+	MaxHeader = 1 << 20
 	// MaxDepth is how deep parts may be nested. Real mail stays below ten; each level
 	// costs stack here and recursion in every mail client.
 	MaxDepth = 50
