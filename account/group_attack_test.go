@@ -130,6 +130,7 @@ func TestAttackGroupOutOfNothing(t *testing.T) {
 	if refs := m.header("Subject"); strings.Contains(refs, "Trap") {
 		t.Errorf("a person's message is shown as another: %s", m.raw)
 	}
+	bob.wait("Bridge", bob.group().Address)
 }
 
 // TestReplayedGroupMessages: what is sent again, or comes late, changes nothing and is not shown

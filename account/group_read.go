@@ -114,7 +114,7 @@ func (a *Account) enterGroup(tx *db.Tx, g groupMail) (db.Group, securejoin.Chang
 
 // applyGroup stores what a message changed, in the transaction that shows it.
 func (a *Account) applyGroup(tx *db.Tx, g groupMail) error {
-	before, after, c, err := a.mergeGroup(tx, g)
+	_, after, c, err := a.mergeGroup(tx, g)
 	if err != nil || !c.FromMember {
 		return err
 	}
@@ -126,7 +126,7 @@ func (a *Account) applyGroup(tx *db.Tx, g groupMail) error {
 			return err
 		}
 	}
-	if err := a.noteChanges(tx, before, after, c); err != nil {
+	if err := a.noteChanges(tx, after, c); err != nil {
 		return err
 	}
 	by := ""
@@ -154,11 +154,15 @@ func (a *Account) keepMemberKeys(tx *db.Tx, g db.Group, keys []autocrypt.Header)
 }
 
 // noteChanges tells what is not said by the message itself: changes that an ordinary message
-// brings along in its lists, and members whose key is not the one of the verified contact.
-func (a *Account) noteChanges(tx *db.Tx, before, after db.Group, c securejoin.Changes) error {
-	if lines := c.Lines(a.self()); len(lines) > 0 && !c.Asked && !c.Entered {
-		err := a.leave(tx, note{"Changes in the group " + after.Name, fmt.Sprintf("In the group “%s”:\n\n%s", before.Name, strings.Join(lines, "\n"))})
-		if err != nil {
+// brings along in its lists, a group that it took us into, and members whose key is not the one of
+// the verified contact.
+func (a *Account) noteChanges(tx *db.Tx, after db.Group, c securejoin.Changes) error {
+	if lines := strings.Join(c.Lines(a.self()), "\n"); lines != "" && !c.Asked {
+		n := note{"Changes in the group " + after.Name, fmt.Sprintf("In the group “%s”:\n\n%s", after.Name, lines)}
+		if c.Entered {
+			n = note{"You are in the group " + after.Name, fmt.Sprintf("%s\n\nMail to this address goes to all who are in it:\n\n  %s", lines, groupAddr(after))}
+		}
+		if err := a.leave(tx, n); err != nil {
 			return err
 		}
 	}

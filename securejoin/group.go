@@ -130,13 +130,22 @@ func (g GroupChat) Others(me Self) []Member {
 	return slices.DeleteFunc(g.Current(), func(m Member) bool { return m.Fingerprint == me.Fingerprint })
 }
 
-// past gives those who went within the time in which they are told, the last
-// first: a removal that is news is told, whoever else had the address.
-func (g GroupChat) past(now time.Time) []Member {
+// past gives those who went within the time in which they are told, before
+// all others the one that the message is about, and then the last first: a
+// removal that is news is told, whoever else had the address.
+func (g GroupChat) past(about pgp.Fingerprint, now time.Time) []Member {
 	list := slices.DeleteFunc(slices.Clone(g.Members), func(m Member) bool {
 		return m.Current() || !m.Removed.Add(pastFor).After(now)
 	})
-	slices.SortStableFunc(list, func(a, b Member) int { return b.Removed.Compare(a.Removed) })
+	slices.SortStableFunc(list, func(a, b Member) int {
+		switch about {
+		case a.Fingerprint:
+			return -1
+		case b.Fingerprint:
+			return 1
+		}
+		return b.Removed.Compare(a.Removed)
+	})
 	return list
 }
 
@@ -163,15 +172,6 @@ func (g GroupChat) stale(now time.Time) bool { return g.Heard.Add(staleAfter).Be
 // put replaces or adds a member, in a copy.
 func (g GroupChat) put(m Member) GroupChat {
 	return g.clone().set(m)
-}
-
-// first puts a member before the others, in a copy: of those who went in one
-// second and had one address, the first is named.
-func (g GroupChat) first(fpr pgp.Fingerprint) GroupChat {
-	m, _ := g.Find(fpr)
-	rest := slices.DeleteFunc(slices.Clone(g.Members), func(o Member) bool { return o.Fingerprint == fpr })
-	g.Members = append([]Member{m}, rest...)
-	return g
 }
 
 func (g GroupChat) clone() GroupChat {

@@ -30,10 +30,11 @@ func (g GroupChat) Post(me Self, now time.Time) (Post, error) {
 	if !g.Has(me.Fingerprint) {
 		return Post{}, ErrNotMember
 	}
-	return g.post(me, now), nil
+	return g.post(me, "", now), nil
 }
 
-func (g GroupChat) post(me Self, now time.Time) Post {
+// post addresses a message that is about the removal of somebody, or not.
+func (g GroupChat) post(me Self, removed pgp.Fingerprint, now time.Time) Post {
 	others := g.Others(me)
 	p := Post{Recipients: others, To: uniqueAddrs(others), Subject: g.Name}
 	if len(others) == 0 {
@@ -42,7 +43,7 @@ func (g GroupChat) post(me Self, now time.Time) Post {
 			p.To[0].Added = self.Added
 		}
 	}
-	past := uniqueAddrs(g.past(now))
+	past := uniqueAddrs(g.past(removed, now))
 	var times, keys, gone []string
 	for _, m := range p.To {
 		times, keys = append(times, strconv.FormatInt(unix(m.Added), 10)), append(keys, string(m.Fingerprint))
@@ -118,7 +119,7 @@ func (g GroupChat) Add(me Self, who Member, handshake bool, now time.Time) (Grou
 	}
 	m.Addr = canonical(who.Addr)
 	g = g.put(m)
-	p := g.post(me, now)
+	p := g.post(me, "", now)
 	p.Gossip = uniqueAddrs(p.Recipients)
 	p.Text = "Member " + m.Addr + " was added."
 	step := ""
@@ -141,8 +142,8 @@ func (g GroupChat) Remove(me Self, fpr pgp.Fingerprint, now time.Time) (GroupCha
 		return g, Post{}, ErrNoSuchMember
 	}
 	m.Removed, m.RemovedBy = later(seconds(now), m.Added.Add(time.Second)), me.Fingerprint
-	g = g.put(m).first(m.Fingerprint)
-	p := g.post(me, now)
+	g = g.put(m)
+	p := g.post(me, fpr, now)
 	p.Text = "Member " + m.Addr + " was removed."
 	if fpr == me.Fingerprint {
 		p.Text = m.Title() + " has left the group."
@@ -170,7 +171,7 @@ func (g GroupChat) Rename(me Self, name string, now time.Time) (GroupChat, Post,
 	}
 	old := g.Name
 	g.Name, g.NameAt = name, later(seconds(now), g.NameAt.Add(time.Second))
-	p := g.post(me, now)
+	p := g.post(me, "", now)
 	p.Text = "The group “" + old + "” was renamed to “" + name + "”."
 	p.Fields = append(p.Fields, fieldList(FieldNameChanged, message.EncodeWord(old))...)
 	return g, p, nil

@@ -200,8 +200,9 @@ func TestOneAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	bobs, _ := merges(t, threeOf(t), bobSelf, sentAs(t, p, aliceSelf, noon.Add(-time.Minute)), "alice bob carol carol")
-	for _, fpr := range []pgp.Fingerprint{carolKey, eveKey} {
-		if alices, p, err = alices.Remove(aliceSelf, fpr, noon); err != nil {
+	for _, fpr := range []pgp.Fingerprint{eveKey, carolKey} {
+		// The one who was added last went, by the lists, after the other.
+		if alices, p, err = alices.Remove(aliceSelf, fpr, noon.Add(-time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		bobs, _ = bobs.Merge(bobSelf, sentAs(t, p, aliceSelf, noon), noon)
