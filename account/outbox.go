@@ -159,12 +159,22 @@ func (o *outbox) nap(ctx context.Context, sent time.Time) (time.Duration, error)
 // send makes one attempt. It returns an error only if the index fails.
 func (o *outbox) send(ctx context.Context, m db.Outgoing) error {
 	var wire []byte
-	err := o.a.db.Update(ctx, func(tx *db.Tx) (err error) {
+	err := o.a.db.Update(ctx, func(tx *db.Tx) error {
+		over, err := tx.JoinOver(m.MessageID)
+		if err != nil {
+			return err
+		}
+		if over { // it was ended while an attempt was under way
+			return tx.DropWaiting(m.MessageID)
+		}
 		if wire, err = tx.OutgoingWire(m); err != nil {
 			return err
 		}
 		return tx.BeginSending(m.ID)
 	})
+	if err == nil && wire == nil {
+		return nil
+	}
 	if errors.Is(err, db.ErrNotFound) {
 		return nil // dropped in the meantime
 	}

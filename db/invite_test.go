@@ -267,6 +267,7 @@ func TestJoinRows(t *testing.T) {
 	first.State, first.Addr, first.Claim, first.Resent = securejoin.Completed, "alice@relay.example", true, true
 	first.Updated, first.RequestMessageID = day(2), "1@localhost"
 	second.State, second.Reason, second.Updated = securejoin.Failed, securejoin.ReasonTimeout, day(9)
+	second.RequestMessageID = "2@localhost"
 	update(t, db, func(tx *Tx) error { return errors.Join(tx.PutJoin(first), tx.PutJoin(second)) })
 	update(t, db, func(tx *Tx) error {
 		one, err1 := tx.Join(first.ID)
@@ -286,6 +287,11 @@ func TestJoinRows(t *testing.T) {
 		}
 		if want := []securejoin.Proof{third.Link.Proof(), second.Link.Proof(), first.Link.Proof()}; !reflect.DeepEqual(proofs, want) {
 			t.Errorf("secrets %v", proofs)
+		}
+		for id, want := range map[string]bool{"1@localhost": false, "2@localhost": true, "": false} {
+			if over, err := tx.JoinOver(id); over != want || err != nil {
+				t.Errorf("%q is over: %v, %v", id, over, err)
+			}
 		}
 		if _, err := tx.JoinOf(second.Link); !errors.Is(err, ErrNotFound) {
 			t.Errorf("failed join: %v", err)

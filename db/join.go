@@ -102,6 +102,14 @@ func (tx *Tx) PutJoin(j securejoin.Join) error {
 		j.State.String(), j.Addr, j.Claim, j.Resent, unix(j.Updated), j.RequestMessageID, j.Reason, j.ID)
 }
 
+// JoinOver reports whether a message is the last step of a join that has failed: nobody waits
+// for its answer.
+func (tx *Tx) JoinOver(messageID string) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT count(*) FROM join_ WHERE request_message_id = ? AND state = 'failed'`, messageID).Scan(&n)
+	return n > 0, err
+}
+
 // PruneJoins forgets joins that ended before a time. Until then their secrets are remembered,
 // so that a late answer is known for what it is.
 func (tx *Tx) PruneJoins(before time.Time) error {
