@@ -26,14 +26,20 @@ type devices struct {
 	// that was not made here.
 	Possible bool `json:"possible"`
 	Seen     bool `json:"seen"`
-	// Calls counts the sync messages that tell an app of us, NextCall is when the next is due.
+	// Calls counts the sync messages that tell an app of us, LastCall is when the last was sent and
+	// NextCall when the next is due; zero: none is.
 	Calls    int       `json:"calls"`
+	LastCall time.Time `json:"last_call"`
 	NextCall time.Time `json:"next_call"`
 }
 
 // callPauses are between the sync messages after an export: when the key is put into the app is
-// not known, and the app reads no mail that came before.
-var callPauses = []time.Duration{10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}
+// not known, the app reads no mail that came before, and until it reads one it deletes mail at
+// the provider.
+var callPauses = []time.Duration{
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+	time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+}
 
 func readDevices(tx *db.Tx) (devices, error) {
 	var d devices
@@ -80,7 +86,7 @@ func (a *Account) expectDevice(tx *db.Tx, me *identity, again bool) error {
 	if err != nil {
 		return err
 	}
-	d.Possible = true
+	d.Possible, d.LastCall = true, a.now()
 	if again && !d.Seen {
 		d.Calls, d.NextCall = 0, a.now().Add(callPauses[0])
 	}
@@ -94,11 +100,25 @@ func (a *Account) callDevices(tx *db.Tx) error {
 		return err
 	}
 	d.Calls++
-	d.NextCall = time.Time{}
+	d.LastCall, d.NextCall = a.now(), time.Time{}
 	if d.Calls < len(callPauses) {
 		d.NextCall = a.now().Add(callPauses[d.Calls])
 	}
 	return errors.Join(a.putDevices(tx, d), a.call(tx, a.me()))
+}
+
+// suspectEvery bounds the calls that strangers can cause.
+const suspectEvery = 10 * time.Minute
+
+// suspectDevice calls a device that was not seen yet, at the next round of housekeeping: somebody
+// answers an invite that was not made here.
+func (a *Account) suspectDevice(tx *db.Tx) error {
+	d, err := readDevices(tx)
+	if err != nil || d.Seen || a.now().Sub(d.LastCall) < suspectEvery {
+		return err
+	}
+	d.NextCall = a.now()
+	return a.putDevices(tx, d)
 }
 
 // origin says who made a message that our key has signed.

@@ -377,3 +377,23 @@ func TestChannelOfTheApp(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// TestOwnMailRewritten: mail that our key signed is our own, whatever a relay wrote outside; what
+// it gossips is learnt.
+func TestOwnMailRewritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	phone, carol := w.app(alice), w.newKey("carol@example.net")
+	gossip := autocrypt.Header{Addr: "carol@example.net", Cert: carol.Cert()}.GossipValue()
+	w.deliver(alice, w.encrypted(alice, outerOf("list@lists.example", "x@lists.example", "own@localhost"),
+		protected(alice.addr, "carol@example.net", "own@localhost", "by the app", "Autocrypt-Gossip: "+strings.ReplaceAll(gossip, " ", "\r\n ")+"\r\n"), phone.key))
+	m := alice.wait("INBOX", "by the app")
+	if m.header("Mailbridge-Security") != "" || m.header("From") != alice.addr {
+		t.Errorf("not shown as our own:\n%s", m.raw)
+	}
+	c, err := alice.Contact(t.Context(), "carol@example.net")
+	if err != nil || c.Fingerprint != carol.Fingerprint() || c.Verified || c.Origin != "gossip" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

@@ -157,6 +157,9 @@ func (a *Account) ingestElsewhere(ctx context.Context, m *arrival, in securejoin
 		}
 	}
 	ruling, held := a.holdFor(m, elsewhereFor)
+	if held && m.Attempt == 0 {
+		ruling.Apply = func(tx *db.Tx, _ int64) error { return a.suspectDevice(tx) }
+	}
 	return ruling, held, nil
 }
 

@@ -35,10 +35,17 @@ func (p *person) imports(key *pgp.Key) {
 	}
 }
 
-// syncs are the sync messages for a key that lie at the provider.
+// syncs are the sync messages for a key that lie at the provider. One that was under way at a
+// restart may be there twice.
 func (p *person) syncs(key *pgp.Key) (items [][]securejoin.SyncItem) {
 	p.w.Helper()
+	known := map[string]bool{}
 	for _, m := range p.upstream("INBOX") {
+		h, _ := message.ParseHeader(m.Data)
+		if known[h.Get("Message-ID")] {
+			continue
+		}
+		known[h.Get("Message-ID")] = true
 		ciphertext, _, ok := pgp.SplitEncrypted(m.Data, message.Parse(m.Data))
 		if !ok {
 			continue
