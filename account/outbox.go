@@ -200,8 +200,10 @@ func (o *outbox) record(ctx context.Context) error {
 		}
 		o.unsettled = o.unsettled[1:]
 		o.done.wake(next.m.ID)
-		if _, answered := o.answers.LoadAndDelete(next.m.ID); answered {
-			o.a.mirror.Expect()
+		if slices.ContainsFunc(next.result.Recipients, isAccepted) {
+			if _, answered := o.answers.LoadAndDelete(next.m.ID); answered {
+				o.a.mirror.Expect()
+			}
 		}
 	}
 	return nil
@@ -249,6 +251,8 @@ func (o *outbox) settle(tx *db.Tx, m db.Outgoing, result upstream.Result) error 
 	}
 	return o.finish(tx, m)
 }
+
+func isAccepted(r upstream.RecipientResult) bool { return r.Outcome == upstream.Accepted }
 
 func isUncertain(r upstream.RecipientResult) bool { return r.Outcome == upstream.Uncertain }
 
