@@ -140,7 +140,7 @@ func (a *Account) LeaveChannel(ctx context.Context, word string) (Channel, error
 		}
 		chat, post, err := c.Leave(a.self(), a.now())
 		switch {
-		case c.Own(a.self()):
+		case c.Own(a.self()) || c.Elsewhere:
 			return badData(err, "The channel %s is yours. Remove its subscribers, and revoke its invites.", c.Name)
 		case err != nil:
 			return badData(err, "You have no subscription to the channel %s.", c.Name)
@@ -161,10 +161,13 @@ func (a *Account) LeaveChannel(ctx context.Context, word string) (Channel, error
 // ownChannel finds a channel that is ours.
 func (a *Account) ownChannel(tx *db.Tx, word string) (db.Channel, error) {
 	c, err := a.findChannel(tx, word)
-	if err == nil && !c.Own(a.self()) {
-		err = badData(securejoin.ErrNotOwner, "The channel %s is not yours.", c.Name)
+	switch {
+	case err != nil || c.Own(a.self()):
+		return c, err
+	case c.Elsewhere:
+		return c, badData(securejoin.ErrNotOwner, "Another device of yours keeps the channel %s. Change it there.", c.Name)
 	}
-	return c, err
+	return c, badData(securejoin.ErrNotOwner, "The channel %s is not yours.", c.Name)
 }
 
 // findChannel finds a channel by its id, its local address, or its name if no other has it.

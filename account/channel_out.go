@@ -77,6 +77,8 @@ func (a *Account) submitToChannel(ctx context.Context, l letter, addr string, c 
 		}
 	}
 	switch post, err := c.Post(a.self()); {
+	case c.Elsewhere:
+		return "", refusePolicy("Another device of yours keeps the channel %s.\nWrite into it there.", c.Name)
 	case err != nil:
 		return "", refusePolicy("Only its owner writes into the channel %s.\nAnswer one of its posts to write to the owner.", c.Name)
 	case len(others) > 0:

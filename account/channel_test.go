@@ -14,6 +14,7 @@ import (
 	"mailbridge/internal/provider"
 	"mailbridge/mailbox"
 	"mailbridge/message"
+	"mailbridge/securejoin"
 )
 
 // subscribe lets people join a channel by one link, and gives the link.
@@ -246,6 +247,39 @@ func TestChannelRefusals(t *testing.T) {
 	}
 }
 
+// TestChannelKeptElsewhere: what another device keeps is not changed here.
+func TestChannelKeptElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice := w.add("alice")
+	me := securejoin.Self{Addr: alice.addr, Fingerprint: alice.cert().Fingerprint()}
+	kept, ok := securejoin.KeptElsewhere(me, strings.Repeat("e", 24), "app", strings.Repeat("s", 43), time.Now())
+	if !ok {
+		t.Fatal("no channel")
+	}
+	if err := alice.PutChannel(kept); err != nil {
+		t.Fatal(err)
+	}
+	ctx, addr := context.Background(), alice.channel().Address
+	var refusal *account.Refusal
+	if _, err := alice.Submit(ctx, alice.addr, []string{addr}, []byte(crlf(letterTo(alice.addr, addr, "s", "x")))); !errors.As(err, &refusal) || !strings.Contains(refusal.Text, "Another device") {
+		t.Errorf("%v", err)
+	}
+	var bad *account.BadData
+	for name, err := range map[string]error{
+		"rotate": second(alice.RotateChannel(ctx, addr, nil)),
+		"list":   second(alice.Subscribers(ctx, addr)),
+		"leave":  second(alice.LeaveChannel(ctx, addr)),
+	} {
+		if !errors.As(err, &bad) || strings.Contains(bad.Text, "not yours") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(alice.secrets()) != 1 {
+		t.Error("its posts cannot be read")
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // twice makes two channels of one name.
@@ -371,4 +405,20 @@ func TestChannelRotation(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	w.eventually("bob has the newest secret", func() bool { return slices.Equal(bob.secrets(), alice.secrets()) })
+}
+
+// TestChannelLeftElsewhere: another device of the subscriber has left the channel.
+func TestChannelLeftElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.add("bob")
+	channel := alice.createChannel("news")
+	w.subscribe(alice, channel.ID, bob)
+	bob.wait(mailbox.Inbox, "You subscribed")
+	fields := "Chat-List-ID: news <" + channel.ID + ">\r\nChat-Version: 1.0\r\nChat-Group-Member-Removed: " + bob.addr +
+		"\r\nChat-Group-Member-Removed-Fpr: " + string(bob.cert().Fingerprint()) + "\r\n"
+	w.deliver(bob, w.encrypted(bob, outerOf(bob.addr, bob.addr, "left@app"), protected(bob.addr, alice.addr, "left@app", "left by the app", fields), bob.SecretKey()))
+	w.eventually("the subscription has ended", func() bool { return !bob.channel().Open && len(bob.secrets()) == 0 })
+	bob.synced()
+	bob.want(mailbox.Inbox, "left by the app", 0)
 }

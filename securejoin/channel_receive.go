@@ -62,7 +62,7 @@ const (
 	Subscribed                       // we are in it, with the secret or still without
 	NewKey                           // another secret came; nothing to show
 	Unsubscribed                     // we are out of it
-	Departed                         // a subscriber of ours left; nothing to show
+	Departed                         // a subscriber of ours left, or we did by another device; nothing to show
 	Settled                          // an older secret, or what another device of ours did; nothing to show
 )
 
@@ -99,6 +99,8 @@ func (c ChannelChat) Receive(me Self, m ChannelMessage) (ChannelChat, ChannelEve
 		return c, NoEvent
 	case c.Own(me) || c.Elsewhere:
 		return c.receiveAsOwner(me, m)
+	case m.Signer == me.Fingerprint && m.removes(me.Fingerprint) && m.Opened == "":
+		return c.leftElsewhere(m)
 	case m.Signer != c.Owner.Fingerprint || m.Opened != "" && !c.has(m.Opened):
 		return c, NoEvent
 	case m.adds(me) && m.Opened == "":
@@ -113,6 +115,15 @@ func (c ChannelChat) Receive(me Self, m ChannelMessage) (ChannelChat, ChannelEve
 		return c, Unsubscribed
 	}
 	return c.rename(m), Posted
+}
+
+// leftElsewhere ends a subscription that another device of ours has ended.
+func (c ChannelChat) leftElsewhere(m ChannelMessage) (ChannelChat, ChannelEvent) {
+	if !c.Ended.IsZero() || m.Date.Before(c.RotatedAt) {
+		return c, Settled
+	}
+	c.Secrets, c.Ended = nil, m.Date
+	return c, Departed
 }
 
 func (c ChannelChat) has(secret string) bool {

@@ -229,6 +229,16 @@ func TestChannelLeave(t *testing.T) {
 	if event != securejoin.Departed || addrs(next.Current()) != "carol" || next.Standing(aliceSelf, bobKey) != securejoin.Outsider {
 		t.Errorf("%v, %+v", event, next)
 	}
+	// Another device of his hears of it, too; a copy from before it subscribed changes nothing.
+	bobs := subscribed(t, c, bobSelf)
+	if other, event := bobs.Receive(bobSelf, m); event != securejoin.Departed || other.Open() || other.Ended.IsZero() {
+		t.Errorf("%v, %+v", event, other)
+	}
+	early := m
+	early.Date = bobs.RotatedAt.Add(-time.Second)
+	if other, event := bobs.Receive(bobSelf, early); event != securejoin.Settled || !other.Open() {
+		t.Errorf("%v, %+v", event, other)
+	}
 	// The same again, also once he is back, changes nothing.
 	back, _, err := next.Add(aliceSelf, member(bobSelf), noon.Add(time.Minute))
 	if err != nil {
