@@ -10,26 +10,27 @@ import (
 	"mailbridge/internal/peers"
 )
 
-// TestOwnChannel lets two Delta Chats subscribe to a channel of the bridge, and takes one out:
-// the other goes on reading, and the one that is out cannot, should a post get to it.
+// TestOwnChannel lets three Delta Chats subscribe to a channel of the bridge, and takes one out:
+// the others go on reading, and the one that is out cannot, should a post get to it.
 func TestOwnChannel(t *testing.T) {
 	t.Parallel()
 	bed := peers.Start(t)
 	b := newBridge(t, bed, "bridge")
 	carol := peers.DeltaChat(t, bed, peers.Address("carol"), "Carol")
 	dora := peers.DeltaChat(t, bed, peers.Address("dora"), "Dora")
+	emil := peers.OldDeltaChat(t, peers.OldEngine, bed, peers.Address("emil"), "Emil")
 	var channel chatRow
 	b.query(&channel, "channel", "create", "Harbour")
 	var invite struct{ Link string }
 	b.query(&invite, "invite", "--channel", channel.ID)
 	chats := map[*peers.Engine]int{}
 	silence(t, b, func() {
-		for _, e := range []*peers.Engine{carol, dora} {
+		for _, e := range []*peers.Engine{carol, dora, emil} {
 			mark := e.Mark()
 			chats[e] = e.Join(invite.Link)
 			e.WaitJoined(mark)
 		}
-		consumed(t, b, 4, 0)
+		consumed(t, b, 6, 0)
 	})
 	b.write(channel.Address, "Ships", "a ship has come 4722")
 	for e, chat := range chats {
@@ -42,15 +43,18 @@ func TestOwnChannel(t *testing.T) {
 			return slices.ContainsFunc(carol.Messages(chats[carol]), func(m peers.Message) bool { return m.System == "MemberRemovedFromGroup" })
 		})
 	})
-	if left := b.members("channel", "subscribers", channel.ID); len(left) != 1 || left[0] != (peers.Member{Address: dora.Addr, Fingerprint: dora.Fingerprint()}) {
+	stay := []peers.Member{{Address: dora.Addr, Fingerprint: dora.Fingerprint()}, {Address: emil.Addr, Fingerprint: emil.Fingerprint()}}
+	if left := b.members("channel", "subscribers", channel.ID); !slices.Equal(left, stay) {
 		t.Errorf("subscribers %v", left)
 	}
 	b.write(channel.Address, "Ships", "another ship has come 4723")
 	checkPost(t, dora, chats[dora], "another ship has come 4723")
+	checkPost(t, emil, chats[emil], "another ship has come 4723")
 	checkLocked(t, b, carol, dora, "another ship has come 4723")
 
 	silence(t, b, func() {
 		dora.Leave(chats[dora])
+		emil.Leave(chats[emil])
 		eventually(t, "nobody subscribes any more", func() bool { return len(b.members("channel", "subscribers", channel.ID)) == 0 })
 	})
 }
@@ -95,9 +99,18 @@ func checkLocked(t *testing.T, b *bridge, out, reader *peers.Engine, text string
 // TestTheirChannel subscribes to a channel of Delta Chat, reads it as mail, and leaves.
 func TestTheirChannel(t *testing.T) {
 	t.Parallel()
+	for _, version := range []string{peers.EngineVersion, peers.OldEngine} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			testTheirChannel(t, version)
+		})
+	}
+}
+
+func testTheirChannel(t *testing.T, version string) {
 	bed := peers.Start(t)
 	b := newBridge(t, bed, "bridge")
-	chat := peers.DeltaChat(t, bed, peers.Address("carol"), "Carol")
+	chat := peers.OldDeltaChat(t, version, bed, peers.Address("carol"), "Carol")
 	theirs := chat.CreateChannel("Harbour")
 	silence(t, b, func() {
 		mark := chat.Mark()

@@ -208,3 +208,32 @@ func (f *five) texts(except string) (texts []string) {
 	}
 	return texts
 }
+
+// TestGroupOfAges lets Delta Chats of three ages and two bridges keep a group of one of the
+// bridges: all join by its link, each writes and all read it, and all agree on the members.
+func TestGroupOfAges(t *testing.T) {
+	t.Parallel()
+	bed := peers.Start(t)
+	xenia, yuri := newBridge(t, bed, "xenia"), newBridge(t, bed, "yuri")
+	f := five{t: t, bridges: []*bridge{xenia, yuri}, chats: map[*peers.Engine]int{}, groups: map[*bridge]chatRow{}}
+	f.groups[xenia] = xenia.createGroup("Ages")
+	var invite struct{ Link string }
+	xenia.query(&invite, "invite", "--group", f.groups[xenia].ID)
+	addrs := []string{xenia.addr, yuri.addr}
+	for _, version := range []string{peers.EngineVersion, peers.OldEngine, peers.OldestEngine} {
+		e := peers.OldDeltaChat(t, version, bed, peers.Address("age-"+strings.ReplaceAll(version, ".", "-")), "Age "+version)
+		mark := e.Mark()
+		f.chats[e] = e.Join(invite.Link)
+		e.WaitJoined(mark)
+		f.engines, addrs = append(f.engines, e), append(addrs, e.Addr)
+	}
+	yuri.join(invite.Link)
+	f.groups[yuri] = yuri.group("Ages")
+	f.agree(addrs...)
+	f.write()
+
+	oldest := f.engines[2]
+	oldest.RemoveMember(f.chats[oldest], f.engines[1].Addr)
+	f.agree(slices.DeleteFunc(addrs, func(addr string) bool { return addr == f.engines[1].Addr })...)
+	f.sameKeys(f.engines[1])
+}
