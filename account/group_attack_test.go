@@ -223,7 +223,7 @@ func TestMemberWithAnotherKey(t *testing.T) {
 	w.say(said{from: carol.addr, key: carol.SecretKey(), to: []*person{alice, bob}, text: "adds a second bob", more: fmt.Sprintf(
 		"Chat-Group-Member-Added: %s\nChat-Group-Member-Added-Fpr: %s\nChat-Group-Member-Fpr: %s %s\nChat-Group-Member-Timestamps: %d %d\nAutocrypt-Gossip: %s\n",
 		bob.addr, second.Fingerprint(), alice.fpr(), second.Fingerprint(), now, now, autocrypt.Header{Addr: bob.addr, Cert: second.Cert()}.GossipValue())})
-	alice.wait(mailbox.Inbox, "bob@example.org was added by "+carol.addr)
+	alice.wait(mailbox.Inbox, "bob@example.org was added by "+carol.title())
 	n := alice.wait("Bridge", "with another key than the one that you have verified")
 	for _, fpr := range []pgp.Fingerprint{bob.fpr(), second.Fingerprint()} {
 		if !strings.Contains(string(n.raw), string(fpr)) {

@@ -66,6 +66,9 @@ func (g GroupChat) Merge(me Self, m GroupMessage, now time.Time) (GroupChat, Cha
 		g.Heard = m.Date
 		g = g.refresh(m)
 	}
+	if by, ok := g.Find(m.Signer); ok { // whatever sender the message names
+		c.By = Listed{by.Addr, by.Name, by.Fingerprint}
+	}
 	c.compare(before, g)
 	c.Settled = g.settled(m)
 	return g, c

@@ -184,6 +184,17 @@ func TestTimesAreClipped(t *testing.T) {
 	}
 }
 
+// TestChangedUnderAnothersName: a change is told as by who signed it.
+func TestChangedUnderAnothersName(t *testing.T) {
+	t.Parallel()
+	m := said(t, bobSelf, nil, "Chat-Version: 1.0", "Chat-Group-Member-Removed: "+carolAddr, "Chat-Group-Member-Removed-Fpr: "+string(carolKey))
+	m.From = securejoin.Listed{Addr: aliceAddr, Name: "Alice", Key: bobKey}
+	_, c := merges(t, threeOf(t), aliceSelf, m, "alice bob")
+	if got := c.Lines(aliceSelf); len(got) != 1 || !strings.Contains(got[0], "by Alice ("+bobAddr+")") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestOneAddress: a member does not take another's address, and of two who have one each removal
 // is told.
 func TestOneAddress(t *testing.T) {
@@ -282,7 +293,7 @@ func TestAddressesAlone(t *testing.T) {
 	m := said(t, aliceSelf, nil, "Chat-Version: 1.0", "To: "+bobAddr, "Chat-Group-Past-Members: "+carolAddr, fmt.Sprintf("Chat-Group-Member-Timestamps: %d %d", at, at),
 		"Chat-Group-Member-Removed: "+carolAddr)
 	g, c := merges(t, threeOf(t), bobSelf, m, "alice bob")
-	if got := c.Lines(bobSelf); len(got) != 1 || got[0] != "Carol (carol@example.org) was removed by alice@example.org." || g.Standing(bobSelf, carolKey) != securejoin.Outcast {
+	if got := c.Lines(bobSelf); len(got) != 1 || got[0] != "Carol (carol@example.org) was removed by Alice (alice@example.org)." || g.Standing(bobSelf, carolKey) != securejoin.Outcast {
 		t.Errorf("%q", got)
 	}
 	merges(t, threeOf(t), bobSelf, said(t, aliceSelf, nil, "Chat-Version: 1.0", "To: "+bobAddr, "Chat-Group-Past-Members: dave@example.org",
