@@ -53,6 +53,58 @@ func TestSecondDevice(t *testing.T) {
 	}
 }
 
+// TestSecondDeviceAlone lets each of a Delta Chat and a bridge with the same key stand in for the
+// other: a shared invite is answered by the app while the bridge is off, one of the app by the
+// bridge while the app is off; and what was withdrawn is answered by neither.
+func TestSecondDeviceAlone(t *testing.T) {
+	t.Parallel()
+	bed := peers.Start(t)
+	app := peers.DeltaChat(t, bed, peers.Address("alice"), "Alice")
+	b := newBridge(t, bed, "alice")
+	b.ok("key", "import", app.ExportKey())
+	app.Until("the app knows that it is not the only device", func() bool { return app.Config("bcc_self") == "1" })
+
+	bob := peers.DeltaChat(t, bed, peers.Address("bob"), "Bob")
+	var shared struct{ ID, Link string }
+	silence(t, b, func() {
+		b.query(&shared, "invite", "--shared")
+		app.Until("the app has the shared invite", func() bool { return app.Knows(shared.Link) })
+	})
+	b.stop()
+	mark := bob.Mark()
+	bob.Join(shared.Link)
+	bob.WaitJoined(mark)
+	b.start()
+	b.waitVerified(bob)
+
+	carol := peers.DeltaChat(t, bed, peers.Address("carol"), "Carol")
+	link := app.Invite()
+	eventually(t, "the bridge has the app's invite", func() bool { return b.openInvites() >= 2 })
+	app.Pause()
+	silence(t, b, func() {
+		mark := carol.Mark()
+		carol.Join(link)
+		carol.WaitJoined(mark)
+		b.waitVerified(carol)
+	})
+	app.Resume()
+	knows(app, carol)
+
+	app.Withdraw(link)
+	eventually(t, "the bridge has withdrawn it, too", func() bool { return b.openInvites() == 0 })
+}
+
+func (b *bridge) openInvites() int {
+	b.t.Helper()
+	var status struct {
+		Accounts []struct {
+			OpenInvites int `json:"open_invites"`
+		}
+	}
+	b.query(&status, "status")
+	return status.Accounts[0].OpenInvites
+}
+
 // joinsBridge lets somebody join by a link of the bridge; the app gets to know the contact.
 func joinsBridge(t *testing.T, app *peers.Engine, b *bridge, bob *peers.Engine) {
 	t.Helper()

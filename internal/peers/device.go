@@ -37,3 +37,33 @@ func DeltaChatWithKey(t testing.TB, bed *Bed, addr, name, keyFile string, config
 	e.logIn(bed, config)
 	return e
 }
+
+// Knows reports whether a link is known as one of the own, be it of another device.
+func (e *Engine) Knows(link string) bool {
+	e.t.Helper()
+	var qr struct {
+		Kind string `json:"kind"`
+	}
+	e.rpc("check_qr", &qr, link)
+	return strings.HasPrefix(qr.Kind, "withdraw")
+}
+
+// Withdraw takes back an own link, and with it all links of the same chat.
+func (e *Engine) Withdraw(link string) {
+	e.t.Helper()
+	e.rpc("set_config_from_qr", nil, link)
+}
+
+// Pause cuts the engine off from its provider, until Resume.
+func (e *Engine) Pause() {
+	e.t.Helper()
+	e.rpc("stop_io", nil)
+}
+
+// Resume connects a paused engine again, and waits until it has fetched what came meanwhile.
+func (e *Engine) Resume() {
+	e.t.Helper()
+	mark := e.Mark()
+	e.rpc("start_io", nil)
+	e.Wait("IDLE in INBOX", mark, func(ev Event) bool { return ev.Kind == "ImapInboxIdle" })
+}
