@@ -114,7 +114,7 @@ func TestReset(t *testing.T) {
 	if _, err := bob.ResetContact(ctx, alice.addr); !errors.Is(err, account.ErrNotFound) {
 		t.Error(err)
 	}
-	j := w.begin(alice, bob)
+	j := w.begin(alice, bob, account.InviteOptions{})
 	w.verified(alice, bob, j)
 	c, err := bob.ResetContact(ctx, alice.addr)
 	if err != nil || c.Verified || c.Fingerprint != "" || c.VerifiedHow != "" || c.VerifiedWay != "" || c.VerifiedAt != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"mailbridge/account"
@@ -13,10 +14,13 @@ import (
 	"mailbridge/securejoin"
 )
 
+// protocols are the two that a contact may be verified by.
+var protocols = map[string]account.InviteOptions{"v3": {}, "legacy": {Legacy: true}}
+
 // begin lets bob join an invite of alice.
-func (w *world) begin(alice, bob *person) account.Join {
+func (w *world) begin(alice, bob *person, o account.InviteOptions) account.Join {
 	w.Helper()
-	invite, err := alice.Invite(context.Background(), account.InviteOptions{})
+	invite, err := alice.Invite(context.Background(), o)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -80,13 +84,17 @@ func TestHandshakeCrash(t *testing.T) {
 		{"MAIL", "", 0}, {"MAIL", "", 1}, {"DATA", "", 0}, {"DATA", "", 1},
 		{"FETCH", "body", 0}, {"FETCH", "body", 1}, {"MOVE", "", 0},
 	}
-	for _, role := range []string{"inviter", "joiner"} {
+	for _, role := range []string{"inviter", "joiner", "inviter legacy", "joiner legacy"} {
+		role, legacy := strings.CutSuffix(role, " legacy")
 		for _, point := range points {
+			if legacy && point.command != "DATA" {
+				continue // the rest is the same
+			}
 			for how, e := range ends {
 				if e.code == 550 || e.code != 0 && point.command == "FETCH" {
 					continue // that ends a handshake; nobody refuses to show a message
 				}
-				name := fmt.Sprintf("%s/%s at %s %s %d", role, how, point.command, point.arg, point.skip)
+				name := fmt.Sprintf("%s legacy %v/%s at %s %s %d", role, legacy, how, point.command, point.arg, point.skip)
 				if !sampled(name) {
 					continue
 				}
@@ -99,7 +107,7 @@ func TestHandshakeCrash(t *testing.T) {
 						victim = bob
 					}
 					settle := e.at(victim, point.command, point.arg, point.skip)
-					join := w.begin(alice, bob)
+					join := w.begin(alice, bob, account.InviteOptions{Legacy: legacy})
 					settle()
 					if e.code != 0 {
 						victim.synced()
@@ -121,33 +129,35 @@ var steps = []struct {
 	joiner bool
 	before int
 }{
-	{"vc-request-pubkey", false, 0}, {"vc-pubkey", true, 0}, {"vc-request-with-auth", false, 1}, {"vc-contact-confirm", true, 1},
+	{"request", false, 0}, {"key", true, 0}, {"vc-request-with-auth", false, 1}, {"vc-contact-confirm", true, 1},
 }
 
 // TestHandshakeMessageLost: a message that never arrives is made up for by a repetition.
 func TestHandshakeMessageLost(t *testing.T) {
 	t.Parallel()
-	for _, step := range steps {
-		t.Run(step.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, provider.Options{})
-			alice, bob := w.add("alice"), w.add("bob")
-			receiver := alice
-			if step.joiner {
-				receiver = bob
-			}
-			lost := w.before(hook{user: receiver.addr, command: "FETCH", arg: "body", skip: step.before, do: func() {
-				for _, m := range w.provider.Messages(receiver.addr, "INBOX") {
-					_ = w.provider.Remove(receiver.addr, "INBOX", m.UID)
+	for protocol, o := range protocols {
+		for _, step := range steps {
+			t.Run(protocol+" "+step.name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, provider.Options{})
+				alice, bob := w.add("alice"), w.add("bob")
+				receiver := alice
+				if step.joiner {
+					receiver = bob
 				}
-			}})
-			join := w.begin(alice, bob)
-			lost.wait(w)
-			receiver.synced()
-			w.advance(securejoin.ResendAfter)
-			bob.restart()
-			w.verified(alice, bob, join)
-		})
+				lost := w.before(hook{user: receiver.addr, command: "FETCH", arg: "body", skip: step.before, do: func() {
+					for _, m := range w.provider.Messages(receiver.addr, "INBOX") {
+						_ = w.provider.Remove(receiver.addr, "INBOX", m.UID)
+					}
+				}})
+				join := w.begin(alice, bob, o)
+				lost.wait(w)
+				receiver.synced()
+				w.advance(securejoin.ResendAfter)
+				bob.restart()
+				w.verified(alice, bob, join)
+			})
+		}
 	}
 }
 
@@ -155,28 +165,33 @@ func TestHandshakeMessageLost(t *testing.T) {
 // changes nothing, is not answered and is not seen.
 func TestHandshakeMessageRepeated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, provider.Options{})
-	alice, bob := w.add("alice"), w.add("bob")
-	w.verified(alice, bob, w.begin(alice, bob))
-	sent := w.provider.Submissions()
-	if len(sent) != len(steps) {
-		t.Fatalf("%d messages", len(sent))
-	}
-	for range 2 {
-		for _, s := range sent {
-			again := slices.Concat([]byte("Received: by another way\r\n"), s.Data)
-			for _, raw := range [][]byte{s.Data, again, bytes.Clone(s.Data)} {
-				if err := w.provider.Deliver(s.To[0], raw); err != nil {
-					t.Fatal(err)
-				}
+	for protocol, o := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, provider.Options{})
+			alice, bob := w.add("alice"), w.add("bob")
+			w.verified(alice, bob, w.begin(alice, bob, o))
+			sent := w.provider.Submissions()
+			if len(sent) != len(steps) {
+				t.Fatalf("%d messages", len(sent))
 			}
-		}
-		w.quiet(alice, bob)
-		if n := len(w.provider.Submissions()); n != len(sent) {
-			t.Errorf("a repetition was answered: %d messages", n)
-		}
-		alice.restart()
-		bob.restart()
+			for range 2 {
+				for _, s := range sent {
+					again := slices.Concat([]byte("Received: by another way\r\n"), s.Data)
+					for _, raw := range [][]byte{s.Data, again, bytes.Clone(s.Data)} {
+						if err := w.provider.Deliver(s.To[0], raw); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				w.quiet(alice, bob)
+				if n := len(w.provider.Submissions()); n != len(sent) {
+					t.Errorf("a repetition was answered: %d messages", n)
+				}
+				alice.restart()
+				bob.restart()
+			}
+			w.quiet(alice, bob)
+		})
 	}
-	w.quiet(alice, bob)
 }
