@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -281,8 +282,8 @@ func TestLargeMemberAdded(t *testing.T) {
 	padded := func(size int) twist {
 		return func(m *securejoin.Mail) {
 			var pad strings.Builder
-			for pad.Len() < size {
-				pad.WriteString("X-Pad: " + rand.Text() + rand.Text() + "\r\n")
+			for n := range securejoin.MaxMembers - 2 {
+				fmt.Fprintf(&pad, "Autocrypt-Gossip: addr=%d@example.net; keydata=%s\r\n", n, rand.Text()+strings.Repeat("A", size/securejoin.MaxMembers))
 			}
 			m.Inner = append([]byte(pad.String()), m.Inner...)
 		}
