@@ -59,7 +59,7 @@ func validSecret(s string) bool {
 // NewChannel makes a channel of our own.
 func NewChannel(rand io.Reader, name string, me Self, now time.Time) (ChannelChat, error) {
 	name = cleanName(name)
-	if name == "" {
+	if !visible(name) {
 		return ChannelChat{}, ErrNoName
 	}
 	id, err := NewToken(rand)

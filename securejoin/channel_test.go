@@ -51,7 +51,7 @@ func TestNewChannel(t *testing.T) {
 			t.Error("made a channel without enough randomness")
 		}
 	}
-	if _, err := securejoin.NewChannel(noise(), "", aliceSelf, noon); !errors.Is(err, securejoin.ErrNoName) {
+	if _, err := securejoin.NewChannel(noise(), "\u2060", aliceSelf, noon); !errors.Is(err, securejoin.ErrNoName) {
 		t.Error(err)
 	}
 }

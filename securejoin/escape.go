@@ -87,3 +87,8 @@ func cleanName(name string) string {
 	}
 	return strings.TrimSpace(name)
 }
+
+// visible says whether a name shows anything: zero-width characters alone do not.
+func visible(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) })
+}

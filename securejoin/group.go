@@ -88,7 +88,7 @@ var (
 // NewGroup makes a group with ourselves in it. id is from NewToken.
 func NewGroup(id, name string, me Self, now time.Time) (GroupChat, error) {
 	name = cleanName(name)
-	if name == "" {
+	if !visible(name) {
 		return GroupChat{}, ErrNoName
 	}
 	now = seconds(now)

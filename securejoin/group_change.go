@@ -166,7 +166,7 @@ func (g GroupChat) Rename(me Self, name string, now time.Time) (GroupChat, Post,
 	switch {
 	case !g.Has(me.Fingerprint):
 		return g, Post{}, ErrNotMember
-	case name == "":
+	case !visible(name):
 		return g, Post{}, ErrNoName
 	}
 	old := g.Name

@@ -22,7 +22,7 @@ func TestNewGroup(t *testing.T) {
 	if !g.Has(aliceKey) || g.Encryption != securejoin.Required || g.Standing(aliceSelf, bobKey) != securejoin.Outsider || g.Standing(aliceSelf, aliceKey) != securejoin.Insider {
 		t.Errorf("%+v", g)
 	}
-	if _, err := securejoin.NewGroup(grp, " \r\n", aliceSelf, noon); !errors.Is(err, securejoin.ErrNoName) {
+	if _, err := securejoin.NewGroup(grp, " \r\n\u200b", aliceSelf, noon); !errors.Is(err, securejoin.ErrNoName) {
 		t.Error(err)
 	}
 	// Alone in it, a message goes to nobody and names ourselves.
@@ -59,7 +59,7 @@ func TestGroupRefuses(t *testing.T) {
 	if _, _, err := g.Remove(aliceSelf, bobKey, noon); !errors.Is(err, securejoin.ErrNoSuchMember) {
 		t.Error(err)
 	}
-	if _, _, err := g.Rename(aliceSelf, "", noon); !errors.Is(err, securejoin.ErrNoName) {
+	if _, _, err := g.Rename(aliceSelf, "\u200d", noon); !errors.Is(err, securejoin.ErrNoName) {
 		t.Error(err)
 	}
 	var err error

@@ -318,6 +318,9 @@ func (i Invite) ended(in Incoming, now time.Time) (Invite, Outcome) {
 	switch i.State(now) {
 	case Revoked:
 		n.Kind = NoteRevoked
+		if i.Spent() {
+			n.UsedBy = i.Uses[0].Addr
+		}
 	case Expired:
 		n.Kind = NoteExpired
 	case Used:

@@ -99,12 +99,19 @@ var inviteStates = [...]string{"live", "revoked", "expired", "used"}
 
 func (s InviteState) String() string { return inviteStates[s] }
 
+// Spent says whether the invite was for one use and is used up, be it revoked or not.
+func (i Invite) Spent() bool { return i.Once && len(i.Uses) > 0 }
+
+// Unseen says whether this only remembers that another device withdrew a link, of which nothing
+// was known before: there is nothing in it for the user.
+func (i Invite) Unseen() bool { return i.Shared && !i.Revoked.IsZero() && i.Revoked.Equal(i.Created) }
+
 // State at a time. Revocation outranks the other ends.
 func (i Invite) State(now time.Time) InviteState {
 	switch {
 	case !i.Revoked.IsZero():
 		return Revoked
-	case i.Once && len(i.Uses) > 0:
+	case i.Spent():
 		return Used
 	case !i.Expires.IsZero() && !now.Before(i.Expires):
 		return Expired

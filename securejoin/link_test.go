@@ -190,7 +190,7 @@ func TestKinds(t *testing.T) {
 func TestNewToken(t *testing.T) {
 	t.Parallel()
 	token, err := securejoin.NewToken(strings.NewReader(strings.Repeat("\xfb\xff", 9)))
-	if err != nil || token != "-__7__v_-__7__v_-__7__v_" {
+	if err != nil || token != "e__7__v_-__7__v_-__7__v_" { // and not "-" first
 		t.Errorf("%q, %v", token, err)
 	}
 	if _, err := securejoin.NewToken(strings.NewReader("short")); err == nil {

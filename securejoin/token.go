@@ -22,6 +22,7 @@ func NewToken(rand io.Reader) (string, error) {
 	if _, err := io.ReadFull(rand, raw[:]); err != nil {
 		return "", fmt.Errorf("securejoin: make a token: %w", err)
 	}
+	raw[0] &= 0x7f // never begins with "-": a command line would take it for a flag
 	return base64.RawURLEncoding.EncodeToString(raw[:]), nil
 }
 
