@@ -57,23 +57,23 @@ func TestVerifyByHand(t *testing.T) {
 	ctx := context.Background()
 	alice, eve, other := w.add("alice"), w.stranger("eve"), w.stranger("other")
 	fpr := string(eve.key.Fingerprint())
-	_, err := alice.VerifyContact(ctx, eve.addr, fpr)
+	_, err := alice.VerifyContact(ctx, eve.addr, fpr, "")
 	wantBadData(t, err, "no key of "+eve.addr+" is known")
 	w.deliver(alice, eve.mailFrom(alice, "one@x", "the first"))
 	m := alice.wait(mailbox.Inbox, "the first")
 	if m.Flags.Has(mailbox.Verified) {
 		t.Error("verified by mail")
 	}
-	_, err = alice.VerifyContact(ctx, eve.addr, string(other.key.Fingerprint()))
+	_, err = alice.VerifyContact(ctx, eve.addr, string(other.key.Fingerprint()), "")
 	wantBadData(t, err, "known: "+fpr+"\ngiven: "+string(other.key.Fingerprint()))
-	_, err = alice.VerifyContact(ctx, eve.addr, "ABC")
+	_, err = alice.VerifyContact(ctx, eve.addr, "ABC", "")
 	wantBadData(t, err, "not a fingerprint")
-	_, err = alice.VerifyContact(ctx, alice.addr, fpr)
+	_, err = alice.VerifyContact(ctx, alice.addr, fpr, "")
 	wantBadData(t, err, "your own")
 	if c := alice.contact(eve.addr); c.Verified {
 		t.Errorf("%+v", c)
 	}
-	v, err := alice.VerifyContact(ctx, strings.ToUpper(eve.addr), strings.ToLower(pgp.Fingerprint(fpr).Grouped()))
+	v, err := alice.VerifyContact(ctx, strings.ToUpper(eve.addr), strings.ToLower(pgp.Fingerprint(fpr).Grouped()), "")
 	if err != nil || v.Invite != nil || !v.Contact.Verified || v.Contact.VerifiedHow != "manual" || v.Contact.VerifiedAt == nil || v.Contact.Fingerprint != eve.key.Fingerprint() {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -86,7 +86,7 @@ func TestVerifyByInvite(t *testing.T) {
 	w := newWorld(t, provider.Options{})
 	ctx := context.Background()
 	alice, bob, eve := w.add("alice"), w.stranger("bob"), w.stranger("eve")
-	v, err := alice.VerifyContact(ctx, "Bob <"+bob.addr+">", "")
+	v, err := alice.VerifyContact(ctx, "Bob <"+bob.addr+">", "", "")
 	if err != nil || v.Invite == nil || !v.Invite.Once || v.Invite.For != bob.addr || v.Contact.Address != bob.addr || v.Contact.Verified {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -172,7 +172,7 @@ func TestBlocked(t *testing.T) {
 	}
 	_, err := alice.AcceptJoiner(ctx, alice.waiting(), "")
 	wantBadData(t, err, "you have blocked")
-	_, err = alice.VerifyContact(ctx, eve.addr, "")
+	_, err = alice.VerifyContact(ctx, eve.addr, "", "")
 	wantBadData(t, err, "you have blocked")
 	_, err = alice.Join(ctx, ivy.link().String(), account.JoinOptions{})
 	wantBadData(t, err, "you have blocked")
@@ -223,7 +223,7 @@ func TestKeyChanges(t *testing.T) {
 			w.deliver(alice, bob.mailFrom(alice, "first@x", "with the old key"))
 			alice.wait(mailbox.Inbox, "with the old key")
 			if how == "manual" {
-				if _, err := alice.VerifyContact(ctx, bob.addr, string(bob.key.Fingerprint())); err != nil {
+				if _, err := alice.VerifyContact(ctx, bob.addr, string(bob.key.Fingerprint()), ""); err != nil {
 					t.Fatal(err)
 				}
 			} else {
@@ -250,7 +250,7 @@ func TestKeyChanges(t *testing.T) {
 			if c.Fingerprint != old.Fingerprint || c.VerifiedHow != old.VerifiedHow || !c.VerifiedAt.Equal(*old.VerifiedAt) {
 				t.Errorf("%+v\n%+v", c, old)
 			}
-			if v, err := alice.VerifyContact(ctx, bob.addr, string(thief.key.Fingerprint())); err != nil ||
+			if v, err := alice.VerifyContact(ctx, bob.addr, string(thief.key.Fingerprint()), ""); err != nil ||
 				v.Contact.Fingerprint != thief.key.Fingerprint() || v.Contact.VerifiedHow != "manual" || len(v.Contact.Candidates) != 0 {
 				t.Errorf("%+v, %v", v, err)
 			}

@@ -155,7 +155,7 @@ func (a *Account) mayWelcome(tx *db.Tx, i securejoin.Invite, fpr pgp.Fingerprint
 
 // VerifyContact verifies a contact: with the fingerprint that the user has compared, at once, or
 // without one by an invite that is good for this address and one use.
-func (a *Account) VerifyContact(ctx context.Context, address, fingerprint string) (Verification, error) {
+func (a *Account) VerifyContact(ctx context.Context, address, fingerprint, way string) (Verification, error) {
 	addr, err := a.otherAddr(address)
 	if err != nil {
 		return Verification{}, err
@@ -172,7 +172,7 @@ func (a *Account) VerifyContact(ctx context.Context, address, fingerprint string
 		if strings.TrimSpace(fingerprint) != "" {
 			peer, err = a.verifyByHand(tx, peer, fingerprint)
 		} else {
-			v.Invite, err = a.inviteOnly(tx, addr)
+			v.Invite, err = a.inviteOnly(tx, addr, way)
 		}
 		v.Contact = describeContact(peer)
 		return err
@@ -188,8 +188,8 @@ func (a *Account) VerifyContact(ctx context.Context, address, fingerprint string
 }
 
 // inviteOnly makes an invite for one address and one use.
-func (a *Account) inviteOnly(tx *db.Tx, addr string) (*Invite, error) {
-	i, err := a.newInvite(tx, InviteOptions{For: addr, Once: true})
+func (a *Account) inviteOnly(tx *db.Tx, addr, way string) (*Invite, error) {
+	i, err := a.newInvite(tx, InviteOptions{For: addr, Once: true, Way: way})
 	if err != nil {
 		return nil, err
 	}

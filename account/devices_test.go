@@ -161,4 +161,10 @@ func TestSharedInvite(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("the other device has withdrawn it", func() bool { return there.State(ctx).OpenInvites == 0 })
+	// What the devices called each other with, a withdrawal of a link that never was, is no invite.
+	for _, device := range []*person{here, there} {
+		if list, err := device.Invites(ctx); err != nil || len(list) != 1 || list[0].State != "revoked" {
+			t.Errorf("%+v, %v", list, err)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 // carryOut makes effects into rows.
 func (a *Account) carryOut(tx *db.Tx, effects []securejoin.Effect) error {
+	var told []note // several joins may end with one message
 	for _, e := range effects {
 		var err error
 		switch e := e.(type) {
@@ -23,7 +24,7 @@ func (a *Account) carryOut(tx *db.Tx, effects []securejoin.Effect) error {
 		case securejoin.Admit:
 			err = a.admit(tx, e)
 		case securejoin.Note:
-			err = a.tell(tx, e)
+			told, err = a.tell(tx, e, told)
 		}
 		if err != nil {
 			return err

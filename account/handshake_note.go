@@ -3,19 +3,24 @@ package account
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailbridge/db"
 	"mailbridge/securejoin"
 )
 
-// tell leaves a note about a handshake.
-func (a *Account) tell(tx *db.Tx, n securejoin.Note) error {
+// tell leaves a note about a handshake, unless it was told already, and gives all that were.
+func (a *Account) tell(tx *db.Tx, n securejoin.Note, told []note) ([]note, error) {
 	where, err := a.whereOf(tx, n)
 	if err != nil {
-		return err
+		return told, err
 	}
-	return a.leave(tx, handshakeNote(n, where))
+	news := handshakeNote(n, where)
+	if slices.Contains(told, news) {
+		return told, nil
+	}
+	return append(told, news), a.leave(tx, news)
 }
 
 // whereOf names the group or channel of a note, with what it is; empty: it is about a contact.
@@ -123,10 +128,12 @@ func refusedJoinNote(n securejoin.Note, where string) note {
 	revive := fmt.Sprintf("\n\nIf it is to be good again:\n\n  bridge invite revive %d", n.InviteID)
 	day := n.At.Format(time.DateOnly)
 	var end string
-	switch n.Kind {
-	case securejoin.NoteRevoked:
+	switch {
+	case n.Kind == securejoin.NoteRevoked && n.UsedBy != "": // it cannot be revived
+		end = fmt.Sprintf("which was used by %s and revoked on %s.", n.UsedBy, day)
+	case n.Kind == securejoin.NoteRevoked:
 		end = "which was revoked on " + day + "." + revive
-	case securejoin.NoteExpired:
+	case n.Kind == securejoin.NoteExpired:
 		end = "which expired on " + day + "." + revive
 	default:
 		end = fmt.Sprintf("which was for one use and was already used by %s on %s.\n\nFor somebody else make a new one:\n\n  bridge invite --once", n.UsedBy, day)

@@ -78,6 +78,13 @@ func TestInviteOnce(t *testing.T) {
 	alice.want(mailbox.Inbox, "", 0)
 	_, err := alice.ReviveInvite(context.Background(), invite.ID)
 	wantBadData(t, err, "used up")
+	if _, err := alice.RevokeInvite(context.Background(), invite.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(25 * time.Hour)
+	eve.join(alice, link)
+	alice.want(mailbox.Bridge, "which was used by "+bob.addr+" and revoked on "+w.now().AddDate(0, 0, -1).Format(time.DateOnly), 1)
+	alice.want(mailbox.Bridge, "bridge invite revive", 0)
 }
 
 // TestInviteEnds: who joins by an invite that was revoked or has expired hears nothing, and the

@@ -139,6 +139,9 @@ func (a *Account) Invites(ctx context.Context) ([]Invite, error) {
 			return err
 		}
 		for _, i := range invites {
+			if i.Unseen() {
+				continue
+			}
 			d, err := a.describeInvite(tx, i)
 			if err != nil {
 				return err

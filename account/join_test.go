@@ -237,12 +237,15 @@ func TestTwoJoinsOfOneInviter(t *testing.T) {
 	if bob.state(a.ID).State != account.JoinCompleted || bob.state(b.ID).State != account.JoinPending {
 		t.Errorf("%+v\n%+v", bob.state(a.ID), bob.state(b.ID))
 	}
-	c := bob.follow(three)
+	c, d := bob.follow(three), bob.follow(ivy.link())
 	ivy.send(bob, pubkey(three))
 	ivy.send(bob, confirm())
-	if bob.state(c.ID).State != account.JoinCompleted {
-		t.Errorf("%+v", bob.state(c.ID))
+	for _, id := range []string{c.ID, d.ID} {
+		if bob.state(id).State != account.JoinCompleted {
+			t.Errorf("%+v", bob.state(id))
+		}
 	}
+	bob.want(mailbox.Bridge, "You have joined the invite of "+ivy.addr, 2) // once for each confirmation
 	bob.want(mailbox.Inbox, "", 0)
 }
 

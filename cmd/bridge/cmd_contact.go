@@ -17,6 +17,9 @@ func (c *contactsCmd) Run(a *app) error {
 		return err
 	case c.JSON:
 		return a.printJSON(list)
+	case len(list) == 0:
+		a.say("No contact is known yet; meet somebody with bridge invite or bridge join LINK.")
+		return nil
 	}
 	var rows [][]string
 	for _, contact := range list {
@@ -117,12 +120,16 @@ func verifiedBy(c account.Contact) string {
 type contactVerifyCmd struct {
 	Address     string `arg:"" help:"The correspondent."`
 	Fingerprint string `name:"fingerprint" placeholder:"FINGERPRINT" help:"The fingerprint that they have told you, not by mail."`
+	wayFlag
 	pngFlag
 	jsonFlag
 }
 
 func (c *contactVerifyCmd) Run(a *app) error {
-	v, err := act[account.Verification](a, "contact.verify", func(of accountArgs) any { return keyOfArgs{of, c.Address, c.Fingerprint} })
+	way := c.handedOver(c.PNG != "" || isTerminal(a.stdout) && !c.JSON)
+	v, err := act[account.Verification](a, "contact.verify", func(of accountArgs) any {
+		return verifyArgs{keyOfArgs{of, c.Address, c.Fingerprint}, way}
+	})
 	switch {
 	case err != nil:
 		return err

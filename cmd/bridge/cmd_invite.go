@@ -53,7 +53,7 @@ type pngFlag struct {
 func (c *inviteNewCmd) options(terminal bool) (account.InviteOptions, error) {
 	o := account.InviteOptions{
 		Group: c.Group, Channel: c.Channel, Once: c.Once, Ask: c.Ask, Shared: c.Shared, Legacy: c.Legacy,
-		Way: c.way(terminal),
+		Way: c.handedOver(c.PNG != "" || terminal && !c.JSON),
 	}
 	if c.Group != "" && c.Channel != "" {
 		return o, refuse(exitUsage, "--group and --channel: an invite is to one of them\nno invite was made")
@@ -71,13 +71,13 @@ func (c *inviteNewCmd) options(terminal bool) (account.InviteOptions, error) {
 	return o, nil
 }
 
-// way is how the link will be handed over: a code that is drawn, or stored as a picture,
-// is there to be scanned; what another program reads is copied.
-func (c *inviteNewCmd) way(terminal bool) string {
+// handedOver is how the link will go: a code that is drawn, or stored as a picture, is there
+// to be scanned; what another program reads is copied.
+func (f wayFlag) handedOver(drawn bool) string {
 	switch {
-	case c.Way != "":
-		return c.Way
-	case c.PNG != "", terminal && !c.JSON:
+	case f.Way != "":
+		return f.Way
+	case drawn:
 		return string(securejoin.WayShown)
 	}
 	return string(securejoin.WayCopied)
@@ -228,7 +228,10 @@ func (c *inviteRevokeCmd) Run(a *app) error {
 	case c.JSON:
 		return a.printJSON(invite)
 	}
-	a.say("The invite %s is revoked: nobody new gets in by it. It is kept until 90 days have passed; bridge invite revive %s brings it back.", clean(invite.ID), clean(invite.ID))
+	a.say("The invite %s is revoked: nobody new gets in by it.", clean(invite.ID))
+	if !invite.Once || len(invite.Uses) == 0 {
+		a.say("It is kept until 90 days have passed; bridge invite revive %s brings it back.", clean(invite.ID))
+	}
 	return nil
 }
 

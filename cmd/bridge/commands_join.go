@@ -40,6 +40,10 @@ type (
 		Address     string `json:"address"`
 		Fingerprint string `json:"fingerprint"`
 	}
+	verifyArgs struct {
+		keyOfArgs
+		Way string `json:"way"` // how the link will be handed over
+	}
 	blockArgs struct {
 		accountArgs
 		Address string `json:"address"`
@@ -158,8 +162,8 @@ func (b *bridge) handleContacts(t *web.Table) {
 	web.Handle(t, "contact.show", on(b, func(ctx context.Context, e engine, args contactArgs) (account.Contact, error) {
 		return e.Contact(ctx, args.Address)
 	}))
-	web.Handle(t, "contact.verify", on(b, func(ctx context.Context, e engine, args keyOfArgs) (account.Verification, error) {
-		return e.VerifyContact(ctx, args.Address, args.Fingerprint)
+	web.Handle(t, "contact.verify", on(b, func(ctx context.Context, e engine, args verifyArgs) (account.Verification, error) {
+		return e.VerifyContact(ctx, args.Address, args.Fingerprint, args.Way)
 	}))
 	web.Handle(t, "contact.accept", on(b, func(ctx context.Context, e engine, args keyOfArgs) (account.Contact, error) {
 		return e.AcceptKey(ctx, args.Address, args.Fingerprint)

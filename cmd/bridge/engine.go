@@ -53,7 +53,7 @@ type inviter interface {
 type keeper interface {
 	Contacts(ctx context.Context) ([]account.Contact, error)
 	Contact(ctx context.Context, address string) (account.Contact, error)
-	VerifyContact(ctx context.Context, address, fingerprint string) (account.Verification, error)
+	VerifyContact(ctx context.Context, address, fingerprint, way string) (account.Verification, error)
 	AcceptKey(ctx context.Context, address, fingerprint string) (account.Contact, error)
 	ResetContact(ctx context.Context, address string) (account.Contact, error)
 	BlockContact(ctx context.Context, address string, on bool) (account.Contact, error)

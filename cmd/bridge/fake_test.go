@@ -107,13 +107,13 @@ func (e *deskEngine) Contacts(context.Context) ([]account.Contact, error) {
 func (e *deskEngine) Contact(context.Context, string) (account.Contact, error) {
 	return e.contact, e.err
 }
-func (e *deskEngine) VerifyContact(_ context.Context, address, fingerprint string) (account.Verification, error) {
+func (e *deskEngine) VerifyContact(_ context.Context, address, fingerprint, way string) (account.Verification, error) {
 	v := account.Verification{Contact: e.contact}
 	if fingerprint == "" {
 		i := e.invite()
 		v.Invite = &i
 	}
-	return v, e.note("VerifyContact", address, fingerprint)
+	return v, e.note("VerifyContact", address, fingerprint, way)
 }
 func (e *deskEngine) AcceptKey(_ context.Context, address, fingerprint string) (account.Contact, error) {
 	return e.contact, e.note("AcceptKey", address, fingerprint)
