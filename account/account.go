@@ -214,6 +214,7 @@ func (a *Account) prepare(ctx context.Context) error {
 	var secret []byte
 	var others devices
 	var former []*pgp.Key
+	var eras []era
 	err := a.db.View(ctx, func(tx *db.Tx) error {
 		described, err := tx.Setting(settingSettings)
 		if err != nil {
@@ -233,7 +234,7 @@ func (a *Account) prepare(ctx context.Context) error {
 		if others, err = readDevices(tx); err != nil {
 			return err
 		}
-		if former, err = formerKeys(tx); err != nil {
+		if former, eras, err = formerKeys(tx); err != nil {
 			return err
 		}
 		secret, err = tx.Setting(settingSecretKey)
@@ -246,7 +247,7 @@ func (a *Account) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.identity.Store(newIdentity(a.settings, key, former))
+	a.identity.Store(newIdentity(a.settings, key, former, eras))
 	if a.upstream, err = a.settings.upstream(a.providerPassword); err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func (a *Account) receiveAsInviter(tx *db.Tx, in securejoin.Incoming) (handshake
 	if in.Standing, err = a.standing(tx, found, in.Signer); err != nil {
 		return handshakeStep{}, err
 	}
-	invite, out := found.Receive(a.self(), in, a.now())
+	invite, out := found.Receive(a.inviter(found.ID), in, a.now())
 	return handshakeStep{out.Verdict, out.Effects, out.Refused, &invite, nil}, nil
 }
 

@@ -178,6 +178,9 @@ func (a *Account) ReviveInvite(ctx context.Context, idOrLink string) (Invite, er
 }
 
 func (a *Account) revive(tx *db.Tx, i securejoin.Invite) error {
+	if _, ended := a.me().inviteKey(i.ID); ended {
+		return badData(nil, "this invite names a key that you do not use any more; make a new one")
+	}
 	if err := a.stillAdmits(tx, i); err != nil {
 		return err
 	}
@@ -248,7 +251,7 @@ func (a *Account) ownLink(tx *db.Tx, link securejoin.Link) (i securejoin.Invite,
 	if err != nil {
 		return i, false, false, err
 	}
-	i, known, own = securejoin.OwnLink(link, a.self(), []securejoin.Invite{found})
+	i, known, own = securejoin.OwnLink(link, a.inviter(found.ID), []securejoin.Invite{found})
 	return i, known, own, nil
 }
 
@@ -379,13 +382,13 @@ func (a *Account) describeInvite(tx *db.Tx, i securejoin.Invite) (Invite, error)
 		d.Asking = append(d.Asking, InviteJoiner{Address: w.Addr, Name: w.Name, Fingerprint: w.Fingerprint, At: w.At})
 	}
 	if i.Kind == securejoin.Contact {
-		d.Link = i.Link(a.self()).String()
+		d.Link = i.Link(a.inviter(i.ID)).String()
 		return d, nil
 	}
 	c, found, err := a.chatOf(tx, i.Kind, i.GroupID)
 	if found && err == nil {
 		d.Address, d.GroupName = chatAddr(c.name, c.local), c.name
-		d.Link = i.GroupLink(a.self(), c.name).String()
+		d.Link = i.GroupLink(a.inviter(i.ID), c.name).String()
 	}
 	return d, err
 }

@@ -14,8 +14,13 @@ import (
 	"mailbridge/securejoin"
 )
 
-// settingFormerKeys holds the own keys of before, newest first.
+// settingFormerKeys holds the own keys of before, newest first, and when they were in use.
 const settingFormerKeys = "former_keys"
+
+type keysOfBefore struct {
+	Keys [][]byte `json:"keys"`
+	Eras []era    `json:"eras"`
+}
 
 // maxFormerKeys bounds them: each is tried on every message that does not say whose it is.
 const maxFormerKeys = 16
@@ -23,25 +28,25 @@ const maxFormerKeys = 16
 // reasonOtherKey ends the joins that another own key began.
 const reasonOtherKey = "the account has another key now"
 
-func formerKeys(tx *db.Tx) ([]*pgp.Key, error) {
+func formerKeys(tx *db.Tx) ([]*pgp.Key, []era, error) {
 	b, err := tx.Setting(settingFormerKeys)
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var stored [][]byte
+	var stored keysOfBefore
 	if err := json.Unmarshal(b, &stored); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	keys := make([]*pgp.Key, len(stored))
-	for i, s := range stored {
+	keys := make([]*pgp.Key, len(stored.Keys))
+	for i, s := range stored.Keys {
 		if keys[i], err = pgp.ParseKey(s); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return keys, nil
+	return keys, stored.Eras, nil
 }
 
 // OwnKey gives the account's public key.
@@ -130,16 +135,17 @@ func (a *Account) replaceKey(tx *db.Tx, key *pgp.Key) error {
 	if key.Fingerprint() == old.key.Fingerprint() {
 		return a.expectDevice(tx, old, false) // it was exported from here, or is imported again
 	}
+	revoked, last, err := a.revokeAll(tx)
+	if err != nil {
+		return err
+	}
 	former := slices.DeleteFunc(old.keys(), func(k *pgp.Key) bool { return k.Fingerprint() == key.Fingerprint() })
-	me := newIdentity(a.settings, key, former[:min(len(former), maxFormerKeys)])
+	eras := append(slices.Clone(old.eras), era{old.key.Fingerprint(), last})
+	me := newIdentity(a.settings, key, former[:min(len(former), maxFormerKeys)], eras[max(0, len(eras)-maxFormerKeys):])
 	if err := storeIdentity(tx, me); err != nil {
 		return err
 	}
 	tx.AfterCommit(func() { a.identity.Store(me) }) // before what else waits for the commit
-	revoked, err := a.revokeAll(tx)
-	if err != nil {
-		return err
-	}
 	if err := a.failJoins(tx); err != nil {
 		return err
 	}
@@ -158,9 +164,9 @@ func storeIdentity(tx *db.Tx, me *identity) error {
 	if err != nil {
 		return err
 	}
-	stored := make([][]byte, len(me.former))
+	stored := keysOfBefore{Keys: make([][]byte, len(me.former)), Eras: me.eras}
 	for i, k := range me.former {
-		if stored[i], err = k.Serialize(); err != nil {
+		if stored.Keys[i], err = k.Serialize(); err != nil {
 			return err
 		}
 	}
@@ -171,13 +177,14 @@ func storeIdentity(tx *db.Tx, me *identity) error {
 	return errors.Join(tx.SetSetting(settingSecretKey, secret), tx.SetSetting(settingFormerKeys, former))
 }
 
-// revokeAll revokes all invites: their links name the key of before.
-func (a *Account) revokeAll(tx *db.Tx) (revoked int, err error) {
+// revokeAll revokes all invites: their links name the key of before. It gives the id of the last.
+func (a *Account) revokeAll(tx *db.Tx) (revoked int, last int64, err error) {
 	invites, err := tx.Invites(a.now())
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, i := range invites {
+		last = max(last, i.ID)
 		if !i.Revoked.IsZero() {
 			continue
 		}
@@ -185,10 +192,10 @@ func (a *Account) revokeAll(tx *db.Tx) (revoked int, err error) {
 			revoked++
 		}
 		if err := tx.RevokeInvite(i.ID, a.now()); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return revoked, nil
+	return revoked, last, nil
 }
 
 // lookAgain asks about mail anew that could not be opened: the new key may do it.

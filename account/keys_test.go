@@ -248,3 +248,37 @@ func TestImportWhileSending(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkOfTheKeyBefore: the joiner of a link that names the key of before hears nothing, and the
+// user is told why, once more after a restart. The invite does not live again.
+func TestLinkOfTheKeyBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob, carol := w.add("alice"), w.add("bob"), w.add("carol")
+	i, err := alice.Invite(t.Context(), account.InviteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.imports(w.fromApp(alice.addr))
+	if list, err := alice.Invites(t.Context()); err != nil || list[0].Link != i.Link {
+		t.Errorf("the link has become %s, %v", list[0].Link, err)
+	}
+	bob.joinsLink(i.Link, account.JoinPending)
+	alice.wait("Bridge", "bob@example.org tried to join by")
+	w.settled(alice, bob)
+	alice.sees("INBOX")
+	_, err = alice.ReviveInvite(t.Context(), i.ID)
+	var bad *account.BadData
+	if !errors.As(err, &bad) {
+		t.Errorf("revived: %v", err)
+	}
+	w.advance(25 * time.Hour) // one note a day
+	alice.restart()
+	carol.joinsLink(i.Link, account.JoinPending)
+	alice.wait("Bridge", "carol@example.org tried to join by")
+	if fresh, err := alice.Invite(t.Context(), account.InviteOptions{}); err != nil {
+		t.Error(err)
+	} else {
+		carol.joinsLink(fresh.Link, account.JoinCompleted)
+	}
+}

@@ -87,10 +87,11 @@ func (a *Account) trialsFor(ctx context.Context, m *arrival) (trialList, error) 
 			return err
 		}
 		secrets, err := tx.InviteSecrets(a.now())
-		own := a.key().Fingerprint()
+		me := a.me()
 		list.invites = make([]securejoin.Proof, len(secrets))
 		for n, s := range secrets {
-			list.invites[n] = securejoin.Proof{Fingerprint: own, Auth: s.Auth}
+			key, _ := me.inviteKey(s.ID)
+			list.invites[n] = securejoin.Proof{Fingerprint: key, Auth: s.Auth}
 		}
 		return err
 	})
