@@ -273,7 +273,7 @@ func TestJoinReplaced(t *testing.T) {
 }
 
 // TestLargeMemberAdded: the message that takes us into a group brings the keys of all its members,
-// and is larger than any other step. It is bounded all the same.
+// and is larger than any other step.
 func TestLargeMemberAdded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, provider.Options{})

@@ -182,3 +182,26 @@ func TestAttackPlainRequestReplayed(t *testing.T) {
 		t.Errorf("%d wait", s.Queued)
 	}
 }
+
+// TestMixedProtocols: the answer of either protocol moves a join that began with the other.
+func TestMixedProtocols(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	for name, v3 := range map[string]bool{"ivy": true, "jane": false} {
+		bob, ivy := w.add("bob-of-"+name), w.stranger(name)
+		link, answer, how := ivy.link(), authRequired(), securejoin.HowLegacy
+		if link.V3 = v3; !v3 {
+			answer, how = pubkey(link), securejoin.HowV3
+		}
+		j := bob.follow(link)
+		ivy.send(bob, answer)
+		bob.sent()
+		if got := ivy.answers(link.Secret()); len(got) != 2 || got[1] != "vc-request-with-auth" {
+			t.Errorf("%s: sent %v", name, got)
+		}
+		ivy.send(bob, confirm())
+		if s, c := bob.state(j.ID), bob.contact(ivy.addr); s.State != account.JoinCompleted || c.VerifiedHow != how {
+			t.Errorf("%s: %+v\n%+v", name, s, c)
+		}
+	}
+}
