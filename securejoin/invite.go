@@ -198,6 +198,8 @@ func (i Invite) admit(me Self, in Incoming, known bool, now time.Time) (Invite, 
 	}
 	if !known {
 		i = i.use(j, now)
+	}
+	if !known || j.holder == "" { // or the user has reset the contact since
 		out.Effects = append(out.Effects, i.bind(j, now), i.joined(j))
 	}
 	if !j.claims() {

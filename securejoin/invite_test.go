@@ -177,8 +177,16 @@ func TestOnce(t *testing.T) {
 	// Its user is answered the same again.
 	i, out = i.Receive(aliceSelf, request(), noon)
 	expect(t, out, securejoin.Consume, nil, "Send")
-	i, out = i.Receive(aliceSelf, withAuth(), noon)
+	again := withAuth()
+	again.Holder = bobKey
+	i, out = i.Receive(aliceSelf, again, noon)
 	expect(t, out, securejoin.Consume, nil, "Send")
+	// One whose contact was reset since is verified anew.
+	i, out = i.Receive(aliceSelf, withAuth(), noon)
+	expect(t, out, securejoin.Consume, nil, "Bind", "Note", "Send")
+	if len(i.Uses) != 1 {
+		t.Errorf("uses %+v", i.Uses)
+	}
 	// Others are not, nor is another key under the same address.
 	late := request()
 	late.OuterFrom, late.InnerFrom = "eve@example.org", "eve@example.org"
