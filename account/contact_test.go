@@ -100,6 +100,7 @@ func TestVerifyByInvite(t *testing.T) {
 	if got := eve.answers(link.Secret()); len(got) != 0 {
 		t.Errorf("answers to another address: %v", got)
 	}
+	alice.want(mailbox.Bridge, eve.addr+" tried to join by your invite "+v.Invite.ID+", which is for "+bob.addr+" alone", 1)
 	if got := bob.answers(link.Secret()); !slices.Equal(got, joinSteps) || !alice.contact(bob.addr).Verified || alice.contact(eve.addr).Verified {
 		t.Errorf("answers %v", got)
 	}

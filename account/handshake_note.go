@@ -70,7 +70,7 @@ func handshakeNote(n securejoin.Note, where string) note {
 		return claimNote(n, where)
 	case securejoin.NoteAsked:
 		return askedNote(n, where)
-	case securejoin.NoteRevoked, securejoin.NoteExpired, securejoin.NoteUsed:
+	case securejoin.NoteRevoked, securejoin.NoteExpired, securejoin.NoteUsed, securejoin.NoteNotFor:
 		return refusedJoinNote(n, where)
 	}
 	what := "The invite of " + n.Addr
@@ -133,6 +133,8 @@ func refusedJoinNote(n securejoin.Note, where string) note {
 		end = fmt.Sprintf("which was used by %s and revoked on %s.", n.UsedBy, day)
 	case n.Kind == securejoin.NoteRevoked:
 		end = "which was revoked on " + day + "." + revive
+	case n.Kind == securejoin.NoteNotFor:
+		end = fmt.Sprintf("which is for %s alone: somebody else has its link.\n\nEnd it, and make a new one:\n\n  bridge invite revoke %d\n  bridge contact verify %s", n.For, n.InviteID, n.For)
 	case n.Kind == securejoin.NoteExpired:
 		end = "which expired on " + day + "." + revive
 	default:

@@ -262,6 +262,25 @@ func TestInviteAsk(t *testing.T) {
 	alice.want(mailbox.Inbox, "", 0)
 }
 
+// TestInviteAskOnce: who waits at an invite for one use is not offered to the user any more when
+// somebody else was let in.
+func TestInviteAskOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob, eve := w.add("alice"), w.stranger("bob"), w.stranger("eve")
+	invite, link := alice.invite(account.InviteOptions{Ask: true, Once: true})
+	bob.join(alice, link)
+	eve.join(alice, link)
+	if i := alice.listed(invite.ID); len(i.Asking) != 2 {
+		t.Errorf("%+v", i)
+	}
+	if i, err := alice.AcceptJoiner(t.Context(), invite.ID, bob.addr); err != nil || i.State != "used" || len(i.Asking) != 0 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	_, err := alice.AcceptJoiner(t.Context(), invite.ID, eve.addr)
+	wantBadData(t, err, "has ended")
+}
+
 // TestInviteToGroup: a group is joined by a link, in both protocols. Notes, list and joins name
 // it; its members cannot join it again, and who is not in it cannot invite.
 func TestInviteToGroup(t *testing.T) {

@@ -329,7 +329,7 @@ func whoAsks(i securejoin.Invite, who string) (securejoin.Asking, error) {
 	for n, a := range found {
 		names[n] = a.Addr + " " + string(a.Fingerprint)
 	}
-	return securejoin.Asking{}, badData(securejoin.ErrNotAsking, "several joiners wait; name one, by its address or its fingerprint: %s", strings.Join(names, ", "))
+	return securejoin.Asking{}, badData(nil, "several joiners wait; name one, by its address or its fingerprint: %s", strings.Join(names, ", "))
 }
 
 // changeInvite changes an invite as the user decided, and describes it.
@@ -378,7 +378,7 @@ func (a *Account) describeInvite(tx *db.Tx, i securejoin.Invite) (Invite, error)
 	for _, u := range i.Uses {
 		d.Uses = append(d.Uses, InviteJoiner{Address: u.Addr, Fingerprint: u.Fingerprint, At: u.At})
 	}
-	for _, w := range i.Asking {
+	for _, w := range i.Waiting(a.now()) {
 		d.Asking = append(d.Asking, InviteJoiner{Address: w.Addr, Name: w.Name, Fingerprint: w.Fingerprint, At: w.At})
 	}
 	if i.Kind == securejoin.Contact {

@@ -328,6 +328,9 @@ func TestAsk(t *testing.T) {
 	if _, _, err := i.Accept(bobKey, bobAddr, "", noon.Add(securejoin.DefaultLifetime)); !errors.Is(err, securejoin.ErrInviteEnded) {
 		t.Error(err)
 	}
+	if late := noon.Add(securejoin.DefaultLifetime); len(i.Waiting(noon)) != 1 || len(i.Waiting(late)) != 0 {
+		t.Errorf("wait %v, later %v", i.Waiting(noon), i.Waiting(late))
+	}
 	accepted, out, err := i.Accept(bobKey, bobAddr, "", noon)
 	if err != nil {
 		t.Fatal(err)
@@ -381,15 +384,23 @@ func TestOutcast(t *testing.T) {
 	expect(t, out, securejoin.Consume, nil, "Bind", "Note", "Admit")
 }
 
-// TestInviteFor: an invite for one address is for no other.
+// TestInviteFor: an invite for one address is for no other, and the user is told of who tries,
+// once a day. A request in plain text proves nothing, and is not told of.
 func TestInviteFor(t *testing.T) {
 	t.Parallel()
 	i := liveInvite()
 	i.For = "carol@example.org"
-	for _, in := range []securejoin.Incoming{request(), withAuth(), plainRequest(parsedCert(t))} {
-		_, out := i.Receive(aliceSelf, in, noon)
+	for _, in := range []securejoin.Incoming{request(), withAuth()} {
+		told, out := i.Receive(aliceSelf, in, noon)
+		expect(t, out, securejoin.Consume, securejoin.ErrAddr, "Note")
+		if n := effect[securejoin.Note](t, out); n.Kind != securejoin.NoteNotFor || n.Addr != bobAddr || n.For != i.For {
+			t.Errorf("%+v", n)
+		}
+		_, out = told.Receive(aliceSelf, in, noon.Add(time.Hour))
 		expect(t, out, securejoin.Consume, securejoin.ErrAddr)
 	}
+	_, out := i.Receive(aliceSelf, plainRequest(parsedCert(t)), noon)
+	expect(t, out, securejoin.Consume, securejoin.ErrAddr)
 }
 
 func TestInviteLife(t *testing.T) {

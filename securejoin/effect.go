@@ -119,7 +119,8 @@ type Note struct {
 	Addr     string
 	Key      pgp.Fingerprint // that was shown in the handshake
 	Holder   pgp.Fingerprint // NoteClaim: the key that the address has
-	UsedBy   string          // NoteUsed: who used the invite before
+	UsedBy   string          // NoteUsed: who used the invite before; NoteRevoked: if it was for one use and used up
+	For      string          // NoteNotFor: the one address that may join
 	At       time.Time       // of the end of the invite, for NoteRevoked, NoteExpired, NoteUsed
 	Reason   string          // NoteFailed
 	InviteID int64
@@ -136,6 +137,7 @@ const (
 	NoteRevoked                   // a join by an invite that was revoked
 	NoteExpired                   // … that has expired
 	NoteUsed                      // … that was used up
+	NoteNotFor                    // … that is for another address alone
 	NoteFailed                    // our join failed
 	NoteAsked                     // a joiner waits for the user
 )

@@ -99,7 +99,7 @@ func (i Invite) requestPubkey(me Self, in Incoming, now time.Time) (Invite, Outc
 	case in.Blocked:
 		return i, refuse(Consume, ErrBlocked)
 	case !i.isFor(in.From()):
-		return i, refuse(Consume, ErrAddr)
+		return i.refused(in, Note{Kind: NoteNotFor, For: i.For}, ErrAddr, now)
 	}
 	if state := i.State(now); state != Live && (state != Used || !i.usedFrom(in.From())) {
 		return i.ended(in, now)
@@ -147,7 +147,7 @@ func (i Invite) requestWithAuth(me Self, in Incoming, now time.Time) (Invite, Ou
 	case in.Blocked:
 		return i, refuse(Consume, ErrBlocked)
 	case !i.isFor(in.From()):
-		return i, refuse(Consume, ErrAddr)
+		return i.refused(in, Note{Kind: NoteNotFor, For: i.For}, ErrAddr, now)
 	case in.Key != nil && !in.Key.CanEncrypt(now):
 		return i, refuse(Hide, ErrKey) // it could not be answered
 	case i.Kind != Contact && in.Standing == NoGroup:
@@ -309,14 +309,21 @@ func (i Invite) Confirm(addr, name string, fpr pgp.Fingerprint) Send {
 	}
 }
 
-// ended answers nothing and tells the user, once a day.
-func (i Invite) ended(in Incoming, now time.Time) (Invite, Outcome) {
-	out := refuse(Consume, ErrEnded)
+// refused answers nothing and tells the user, once a day.
+func (i Invite) refused(in Incoming, n Note, reason error, now time.Time) (Invite, Outcome) {
+	out := refuse(Consume, reason)
 	if !i.Noted.IsZero() && now.Sub(i.Noted) < noteEvery {
 		return i, out
 	}
 	i.Noted = now
-	n := Note{Addr: in.From(), Key: in.Signer, At: i.Ended(now), InviteID: i.ID}
+	n.Addr, n.Key, n.InviteID = in.From(), in.Signer, i.ID
+	out.Effects = []Effect{n}
+	return i, out
+}
+
+// ended refuses a join by an invite that has ended.
+func (i Invite) ended(in Incoming, now time.Time) (Invite, Outcome) {
+	n := Note{At: i.Ended(now)}
 	switch i.State(now) {
 	case Revoked:
 		n.Kind = NoteRevoked
@@ -328,8 +335,7 @@ func (i Invite) ended(in Incoming, now time.Time) (Invite, Outcome) {
 	case Used:
 		n.Kind, n.UsedBy = NoteUsed, i.Uses[0].Addr
 	}
-	out.Effects = []Effect{n}
-	return i, out
+	return i.refused(in, n, ErrEnded, now)
 }
 
 func (i Invite) usedBy(fpr pgp.Fingerprint, addr string) bool {

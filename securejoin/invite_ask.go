@@ -57,6 +57,18 @@ func (i Invite) asking(fpr pgp.Fingerprint, addr string) int {
 	return -1
 }
 
+// Waiting are those whom the user can accept: at an invite that is used up nobody can be, and
+// at one that has expired only after its revival.
+func (i Invite) Waiting(now time.Time) []Asking {
+	var waiting []Asking
+	for _, a := range i.Asking {
+		if i.State(now) == Live || i.usedBy(a.Fingerprint, a.Addr) {
+			waiting = append(waiting, a)
+		}
+	}
+	return waiting
+}
+
 // Accept is the user's yes to a joiner that waits. holder is the key that the
 // account has for the address: under another's address the join stays a claim,
 // which is another question.

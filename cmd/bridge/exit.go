@@ -70,6 +70,7 @@ func code(want mailbox.Code) func(error) bool {
 var rules = []rule{
 	{knows: is(account.ErrLocked), exit: exitDenied},
 	{knows: is(securejoin.ErrNotAsking), exit: exitNoInput, hint: "bridge invite list names who waits"},
+	{knows: is(securejoin.ErrInviteEnded), exit: exitData, hint: "bridge invite list shows how; one that has expired can be revived with bridge invite revive ID"},
 	{knows: is(pgp.ErrPassphrase), exit: exitDenied},
 	{knows: as[*account.BadData], exit: exitData},
 	{knows: is(account.ErrNotFound), exit: exitNoInput},
