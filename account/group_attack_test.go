@@ -160,6 +160,7 @@ func TestReplayedGroupMessages(t *testing.T) {
 	if n := bob.count(mailbox.Inbox, "You were added to the group"); n != 1 {
 		t.Errorf("we are added %d times", n)
 	}
+	bob.want(mailbox.Inbox, "about a change of the group that does not hold", 1)
 	// The list of a message that does not fit its times is nobody's list.
 	now := w.now().Unix()
 	w.say(said{from: alice.addr, key: alice.SecretKey(), to: []*person{bob}, text: "wrong times",
@@ -250,6 +251,16 @@ func TestMemberWithAnotherKey(t *testing.T) {
 			t.Error("the contact's mail is encrypted to the member's key")
 		}
 	}
+	// Whom the second one adds has a key for us, too, though his is not the contact's.
+	w.provider.AddUser("dave@example.org", "pw")
+	dave := w.newKey("dave@example.org")
+	w.say(said{from: bob.addr, key: second, to: []*person{alice}, text: "adds dave", more: fmt.Sprintf(
+		"Cc: dave@example.org\nChat-Group-Member-Added: dave@example.org\nChat-Group-Member-Added-Fpr: %s\nAutocrypt-Gossip: %s\n",
+		dave.Fingerprint(), autocrypt.Header{Addr: "dave@example.org", Cert: dave.Cert()}.GossipValue())})
+	alice.wait(mailbox.Inbox, "dave@example.org was added by")
+	alice.write("to dave as well")
+	readAs(t, w.provider.Messages("dave@example.org", mailbox.Inbox), dave, alice.cert(), "to-dave-as-well")
+	alice.change("remove", "dave@example.org")
 	// Both go when the address is removed.
 	alice.change("remove", bob.addr)
 	w.agree("alice carol", alice, carol)
@@ -273,4 +284,20 @@ func TestGroupOfAnotherDevice(t *testing.T) {
 	w.say(own)
 	alice.wait(mailbox.Inbox, "You removed "+carol.title())
 	w.agree("alice bob", alice)
+	// Out of the group for one of us is out for all, until the other is in again.
+	w.advance(time.Minute)
+	alice.change("leave", "")
+	own.text, own.more, own.at = "from before", "", w.now().Add(-30*time.Second)
+	w.say(own)
+	alice.wait(mailbox.Inbox, own.text)
+	if alice.group().Member {
+		t.Error("an old message leads back")
+	}
+	own.text, own.at = "joined by the phone", w.now().Add(30*time.Second)
+	w.advance(time.Minute)
+	w.say(own)
+	alice.wait(mailbox.Inbox, own.text)
+	if !alice.group().Member {
+		t.Errorf("%+v", alice.group())
+	}
 }
