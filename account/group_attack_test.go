@@ -119,11 +119,20 @@ func TestAttackGroupOutOfNothing(t *testing.T) {
 	for _, text := range []string{"by-mallory", "as-alice"} {
 		bob.strange(text)
 	}
-	if groups, err := bob.Groups(context.Background()); err != nil || len(groups) != 0 {
+	ctx := context.Background()
+	if _, err := bob.BlockContact(ctx, alice.addr, true); err != nil {
+		t.Fatal(err)
+	}
+	say(alice.addr, alice.SecretKey(), "by-alice-who-is-blocked", "")
+	bob.strange("by-alice-who-is-blocked")
+	if groups, err := bob.Groups(ctx); err != nil || len(groups) != 0 {
 		t.Errorf("%+v, %v", groups, err)
 	}
-	say(alice.addr, alice.SecretKey(), "by-alice", "")
-	m := bob.wait(mailbox.Inbox, "by-alice")
+	if _, err := bob.BlockContact(ctx, alice.addr, false); err != nil {
+		t.Fatal(err)
+	}
+	say(alice.addr, alice.SecretKey(), "by-nobody-else", "")
+	m := bob.wait(mailbox.Inbox, "by-nobody-else")
 	if strings.Contains(string(m.raw), "not-a-member") || addresses(m.header("Reply-To"))[0] != bob.group().Address || bob.members() != "alice bob" {
 		t.Errorf("%s", m.raw)
 	}
