@@ -25,21 +25,16 @@ func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, inner messag
 	case m.origin != madeElsewhere || m.Old:
 		return hidden(nil), true
 	case in.Step == securejoin.MemberAdded && inner.Has(securejoin.FieldGroupID):
-		m.admitted = in.AddedKey
+		m.observe = func(tx *db.Tx) error { return a.observe(tx, in, keys) }
 		return mirror.Ruling{}, false
 	}
 	r := hidden(func(tx *db.Tx) error {
-		first, err := tx.MarkHandled(string(in.Signer), in.MessageID, a.now())
-		if err != nil || !first {
-			return err
-		}
-		if err := a.sawDevice(tx); err != nil {
-			return err
-		}
 		if in.Step == securejoin.MemberAdded {
-			return a.observeSubscriber(tx, in, inner)
+			if err := a.observeChannel(tx, in, inner); err != nil {
+				return err
+			}
 		}
-		return a.observe(tx, in, keys)
+		return errors.Join(a.sawDevice(tx), a.observe(tx, in, keys))
 	})
 	r.After = func() {
 		a.outbox.kick()
@@ -48,31 +43,34 @@ func (a *Account) ingestOwnStep(m *arrival, in securejoin.Incoming, inner messag
 	return r, true
 }
 
-// observeSubscriber takes what another device has told a new subscriber of its channel.
-func (a *Account) observeSubscriber(tx *db.Tx, in securejoin.Incoming, inner message.Header) error {
+// observeChannel takes what another device has told a new subscriber about its channel.
+func (a *Account) observeChannel(tx *db.Tx, in securejoin.Incoming, inner message.Header) error {
 	c, ok := securejoin.ReadChannel(inner, in.Signer, in.Gossip, "", a.now())
 	if !ok {
 		return nil
 	}
-	return errors.Join(a.answeredElsewhere(tx, in.AddedKey), a.keepBroadcast(tx, c.ID, c.Name, c.Secret, c.Date))
+	return a.keepBroadcast(tx, c.ID, c.Name, c.Secret, c.Date)
 }
 
-// observe takes a step of another device of ours.
+// observe takes a step of another device of ours, once.
 func (a *Account) observe(tx *db.Tx, in securejoin.Incoming, keys []autocrypt.Header) error {
-	if len(in.To) > 0 {
-		h, err := a.holder(tx, in.To[0])
-		if err != nil {
-			return err
-		}
-		in.Holder = h.fingerprint
+	first, err := tx.MarkHandled(string(in.Signer), in.MessageID, a.now())
+	if err != nil || !first {
+		return err
 	}
+	addr, key := in.Other()
+	h, err := a.holder(tx, addr)
+	if err != nil {
+		return err
+	}
+	in.Holder = h.fingerprint
 	j, out := securejoin.Observe(a.self(), in, a.now())
 	if out.Refused != nil {
 		a.log.Info("a step of another device without effect", "step", in.Step, "reason", out.Refused)
 		return nil
 	}
 	for _, k := range keys {
-		if k.Addr != in.To[0] {
+		if k.Addr != addr {
 			continue
 		}
 		if _, err := tx.MergeCert(k.Cert, a.now()); err != nil {
@@ -82,12 +80,12 @@ func (a *Account) observe(tx *db.Tx, in securejoin.Incoming, keys []autocrypt.He
 	if err := a.addObserved(tx, j); err != nil {
 		return err
 	}
-	if in.Step == securejoin.ContactConfirm {
-		if err := a.answeredElsewhere(tx, in.Gossip[in.To[0]]); err != nil {
+	if in.Step != securejoin.RequestWithAuth {
+		if err := a.answeredElsewhere(tx, key); err != nil {
 			return err
 		}
 	}
-	err := tx.AddEvent(a.now(), "handshake", fmt.Sprintf("%s of another device to %s", in.Step, in.To[0]))
+	err = tx.AddEvent(a.now(), "handshake", fmt.Sprintf("%s of another device to %s", in.Step, addr))
 	return errors.Join(err, a.carryOut(tx, withClaims(out.Effects, in.Holder)))
 }
 
@@ -122,8 +120,8 @@ func (a *Account) answeredElsewhere(tx *db.Tx, joiner pgp.Fingerprint) error {
 
 // applyElsewhere learns from what another device has sent: whom it knows.
 func (a *Account) applyElsewhere(tx *db.Tx, m *arrival, s sighting) error {
-	if m.admitted != "" {
-		if err := a.answeredElsewhere(tx, m.admitted); err != nil {
+	if m.observe != nil {
+		if err := m.observe(tx); err != nil {
 			return err
 		}
 		tx.AfterCommit(a.mirror.Retry)

@@ -76,10 +76,11 @@ func (g ingester) Ingest(ctx context.Context, m mirror.Arrival) (mirror.Ruling, 
 // arrival is a message with what is known of it on the way.
 type arrival struct {
 	mirror.Arrival
-	root     *message.Part
-	outer    message.Header
-	origin   origin          // who made what our key has signed
-	admitted pgp.Fingerprint // whom that took into a group
+	root   *message.Part
+	outer  message.Header
+	origin origin // who made what our key has signed
+	// observe learns whom another device of ours took into a group; nil: nobody.
+	observe func(tx *db.Tx) error
 	// proven: it ended a join of ours, and may take us into a group or channel.
 	proven bool
 }

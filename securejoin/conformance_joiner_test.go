@@ -290,6 +290,18 @@ func TestObserve(t *testing.T) {
 	if j.Observed {
 		t.Errorf("%+v", j)
 	}
+	// The same of a group.
+	into := own
+	into.Step, into.To, into.Added, into.AddedKey = securejoin.MemberAdded, []string{"eve@example.org", aliceAddr}, aliceAddr, aliceKey
+	_, out = securejoin.Observe(bobSelf, into, noon)
+	expect(t, out, securejoin.Hide, nil, "Bind")
+	if b := effect[securejoin.Bind](t, out); b.Addr != aliceAddr || b.Fingerprint != aliceKey {
+		t.Errorf("%+v", b)
+	}
+	into.AddedKey = eveKey
+	if _, out = securejoin.Observe(bobSelf, into, noon); len(out.Effects) != 0 {
+		t.Errorf("takes the gossip of another key: %+v", out)
+	}
 	own.Holder = eveKey
 	if _, out = securejoin.Observe(bobSelf, own, noon); !effect[securejoin.Bind](t, out).Claim {
 		t.Error("replaces a key")

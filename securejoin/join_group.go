@@ -63,7 +63,7 @@ func addsUs(me Self, in Incoming) bool {
 
 // Observe takes a step that another device of the account has sent: it is
 // signed by our own key, and its gossip names the key of whom it is for. Such
-// a device is trusted as this one. Holder is the key of the first of To. The
+// a device is trusted as this one. Holder is the key of that one, see Other. The
 // join of the other device, in the state in which it waits, is handed back so
 // that the answer to it is known; one that is not Observed means there is
 // none. Steps before the AUTH was sent say nothing, nor do old ones: anybody
@@ -73,15 +73,15 @@ func Observe(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	switch {
 	case in.Signer != me.Fingerprint || in.Proof != nil || in.From() != me.Addr:
 		return Join{}, refuse(Deliver, ErrNotOurs)
-	case in.Step != RequestWithAuth && in.Step != ContactConfirm:
+	case in.Step != RequestWithAuth && in.Step != ContactConfirm && in.Step != MemberAdded:
 		return Join{}, refuse(Hide, ErrNotSupported)
 	case now.Sub(in.Date) > Tombstone:
 		return Join{}, refuse(Hide, ErrRepeat)
-	case len(in.To) == 0 || in.To[0] == me.Addr || in.Gossip[in.To[0]] == "":
+	}
+	addr, key := in.Other()
+	if key == "" || addr == me.Addr {
 		return Join{}, refuse(Hide, ErrGossip)
 	}
-	addr := in.To[0]
-	key := in.Gossip[addr]
 	out := Outcome{Verdict: Hide, Effects: []Effect{Bind{
 		Addr: addr, Fingerprint: key, How: HowLegacy, At: now, Claim: in.Holder != "" && in.Holder != key,
 	}}}
@@ -89,6 +89,22 @@ func Observe(me Self, in Incoming, now time.Time) (Join, Outcome) {
 		return Join{}, out
 	}
 	return observed(addr, key, in, now), out
+}
+
+// Other is whom a step of another device of ours is for, by the gossiped key:
+// the first of To, or who was taken into a group or channel. The key is empty
+// if it is not told.
+func (in Incoming) Other() (addr string, key pgp.Fingerprint) {
+	switch {
+	case in.Step == MemberAdded:
+		addr = in.Added
+	case len(in.To) > 0:
+		addr = in.To[0]
+	}
+	if key = in.Gossip[addr]; in.Step == MemberAdded && in.AddedKey != "" && in.AddedKey != key {
+		return addr, ""
+	}
+	return addr, key
 }
 
 func observed(addr string, key pgp.Fingerprint, in Incoming, now time.Time) Join {

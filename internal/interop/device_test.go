@@ -4,6 +4,7 @@ package interop
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"mailbridge/internal/peers"
@@ -92,6 +93,67 @@ func TestSecondDeviceAlone(t *testing.T) {
 
 	app.Withdraw(link)
 	eventually(t, "the bridge has withdrawn it, too", func() bool { return b.openInvites() == 0 })
+}
+
+// TestSecondDeviceGroups lets a Delta Chat and a bridge with the same key be one member of groups:
+// of one that the app made, and of one that the bridge has joined.
+func TestSecondDeviceGroups(t *testing.T) {
+	t.Parallel()
+	bed := peers.Start(t)
+	app := peers.DeltaChat(t, bed, peers.Address("alice"), "Alice")
+	b := newBridge(t, bed, "alice")
+	b.ok("key", "import", app.ExportKey())
+	app.Until("the app knows that it is not the only device", func() bool { return app.Config("bcc_self") == "1" })
+	bob := peers.DeltaChat(t, bed, peers.Address("bob"), "Bob")
+
+	made := app.CreateGroup("Made")
+	var there int
+	silence(t, b, func() {
+		mark, invited := bob.Mark(), app.Mark()
+		there = bob.Join(app.ChatInvite(made))
+		bob.WaitJoined(mark)
+		app.WaitInvited(invited)
+		b.waitVerified(bob)
+		b.waitMembers(b.group("Made").ID, app.Addr, bob.Addr)
+	}, "You are in the group “Made” by another device of yours.")
+	oneMember(t, app, b, bob, made, there, "Made")
+
+	joined := bob.CreateGroup("Joined")
+	silence(t, b, func() {
+		mark := bob.Mark()
+		b.join(bob.ChatInvite(joined))
+		bob.WaitInvited(mark)
+	}, "You were added to the group “Joined” by Bob")
+	chat := app.WaitChat("Joined")
+	app.Accept(chat) // to the app it is a group that somebody has made
+	oneMember(t, app, b, bob, chat, joined, "Joined")
+	b.ok("group", "leave", b.group("Joined").ID)
+	bob.WaitMembers(joined, bob.Addr)
+	app.WaitMembers(chat, bob.Addr)
+}
+
+// oneMember lets both devices and the other member write into a group, and all read it.
+func oneMember(t *testing.T, app *peers.Engine, b *bridge, bob *peers.Engine, chat, there int, name string) {
+	t.Helper()
+	g := b.group(name)
+	sameMembers(t, b, g.ID, bob, there)
+	sameMembers(t, b, g.ID, app, chat)
+	c := connect(t, b, nil)
+	app.SendText(chat, name+": the app 4731")
+	bob.WaitMessage(name + ": the app 4731")
+	c.find("Sent", name+": the app 4731")
+	bob.SendText(there, name+": the other 4732")
+	app.WaitMessage(name + ": the other 4732")
+	if m := c.find("INBOX", name+": the other 4732"); !strings.Contains(m.header(t, "Reply-To"), g.Address) {
+		t.Errorf("Reply-To: %s", m.header(t, "Reply-To"))
+	}
+	b.write(g.Address, "Hello", name+": the bridge 4733")
+	if m := bob.WaitMessage(name + ": the bridge 4733"); m.ChatID != there {
+		t.Errorf("bob got %+v, and not in chat %d", m, there)
+	}
+	if m := app.WaitCopy(name + ": the bridge 4733"); m.ChatID != chat {
+		t.Errorf("the app filed %+v, and not in chat %d", m, chat)
+	}
 }
 
 func (b *bridge) openInvites() int {

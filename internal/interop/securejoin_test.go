@@ -63,6 +63,9 @@ func checkNews(t *testing.T, b *bridge, w *witness, before, after []message, vis
 		seen[visible[i]] = true
 	}
 	for _, event := range w.events() {
+		if strings.HasSuffix(event, ": FETCH") && len(after) > len(before) {
+			continue // another program has set a flag on what is new
+		}
 		var n int
 		if _, err := fmt.Sscanf(strings.TrimPrefix(event, w.mailbox), ": %d EXISTS", &n); err != nil || n <= len(before) || n > len(after) {
 			t.Errorf("%s: a client in IDLE saw %s", b.addr, event)
