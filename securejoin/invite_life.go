@@ -104,7 +104,7 @@ func (i Invite) Spent() bool { return i.Once && len(i.Uses) > 0 }
 
 // Unseen says whether this only remembers that another device withdrew a link, of which nothing
 // was known before: there is nothing in it for the user.
-func (i Invite) Unseen() bool { return i.Shared && !i.Revoked.IsZero() && i.Revoked.Equal(i.Created) }
+func (i Invite) Unseen() bool { return i.Shared && i.Created.IsZero() }
 
 // State at a time. Revocation outranks the other ends.
 func (i Invite) State(now time.Time) InviteState {

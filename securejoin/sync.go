@@ -263,7 +263,7 @@ func (s SyncItem) invite(known []Invite, now time.Time) (Invite, bool) {
 		i.Kind, i.GroupID = Group, s.GroupID
 	}
 	if s.Kind == DeleteQrToken {
-		i.Revoked = s.At
+		i.Created, i.Revoked = time.Time{}, s.At // when it was made is not known
 	}
 	for _, k := range known {
 		switch {
