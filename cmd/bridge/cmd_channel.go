@@ -25,25 +25,21 @@ type channelListCmd struct{ jsonFlag }
 
 func (c *channelListCmd) Run(a *app) error {
 	list, err := ask[[]account.Channel](a, "channel.list", func(of accountArgs) any { return of })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	case len(list) == 0:
-		a.say("There is no channel; make one with bridge channel create NAME.")
-		return nil
-	}
-	rows := [][]string{{"ID", "NAME", "OWNER", "SUBSCRIBERS", "ADDRESS", ""}}
-	for _, ch := range list {
-		owner, subscribers := ch.Owner.Address, "-"
-		if ch.Own {
-			owner, subscribers = "you", strconv.Itoa(ch.Subscribers)
+	return a.answer(c.JSON, list, err, func() {
+		if len(list) == 0 {
+			a.say("There is no channel; make one with bridge channel create NAME.")
+			return
 		}
-		rows = append(rows, []string{ch.ID, ch.Name, owner, subscribers, ch.Address, channelNote(ch)})
-	}
-	columns(a.stdout, rows)
-	return nil
+		rows := [][]string{{"ID", "NAME", "OWNER", "SUBSCRIBERS", "ADDRESS", ""}}
+		for _, ch := range list {
+			owner, subscribers := ch.Owner.Address, "-"
+			if ch.Own {
+				owner, subscribers = "you", strconv.Itoa(ch.Subscribers)
+			}
+			rows = append(rows, []string{ch.ID, ch.Name, owner, subscribers, ch.Address, channelNote(ch)})
+		}
+		columns(a.stdout, rows)
+	})
 }
 
 // channelNote is what is worth knowing about a channel's secret.
@@ -64,15 +60,10 @@ type channelCreateCmd struct {
 
 func (c *channelCreateCmd) Run(a *app) error {
 	ch, err := act[account.Channel](a, "channel.create", func(of accountArgs) any { return nameArgs{of, c.Name} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(ch)
-	}
-	a.say("The channel %s is made; what you mail to %s goes to its subscribers.", quoted(ch.Name), clean(ch.Address))
-	a.say("Invite people: bridge invite --channel %s", clean(ch.ID))
-	return nil
+	return a.answer(c.JSON, ch, err, func() {
+		a.say("The channel %s is made; what you mail to %s goes to its subscribers.", quoted(ch.Name), clean(ch.Address))
+		a.say("Invite people: bridge invite --channel %s", clean(ch.ID))
+	})
 }
 
 type channelSubscribersCmd struct {
@@ -82,14 +73,7 @@ type channelSubscribersCmd struct {
 
 func (c *channelSubscribersCmd) Run(a *app) error {
 	list, err := ask[[]account.Member](a, "channel.subscribers", func(of accountArgs) any { return chatArgs{of, c.Channel} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	}
-	a.printMembers(list)
-	return nil
+	return a.answer(c.JSON, list, err, func() { a.printMembers(list) })
 }
 
 type channelRemoveCmd struct {

@@ -12,21 +12,17 @@ type contactsCmd struct{ jsonFlag }
 
 func (c *contactsCmd) Run(a *app) error {
 	list, err := ask[[]account.Contact](a, "contacts", func(of accountArgs) any { return of })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	case len(list) == 0:
-		a.say("No contact is known yet; meet somebody with bridge invite or bridge join LINK.")
-		return nil
-	}
-	var rows [][]string
-	for _, contact := range list {
-		rows = append(rows, []string{contact.Address, trust(contact), orDash(string(contact.Fingerprint)), learnt(contact), contact.Name})
-	}
-	columns(a.stdout, rows)
-	return nil
+	return a.answer(c.JSON, list, err, func() {
+		if len(list) == 0 {
+			a.say("No contact is known yet; meet somebody with bridge invite or bridge join LINK.")
+			return
+		}
+		var rows [][]string
+		for _, contact := range list {
+			rows = append(rows, []string{contact.Address, trust(contact), orDash(string(contact.Fingerprint)), learnt(contact), contact.Name})
+		}
+		columns(a.stdout, rows)
+	})
 }
 
 // learnt says in short where a contact's trust comes from.
@@ -75,17 +71,12 @@ type contactShowCmd struct {
 
 func (c *contactShowCmd) Run(a *app) error {
 	contact, err := ask[account.Contact](a, "contact.show", func(of accountArgs) any { return contactArgs{of, c.Address} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(contact)
-	}
-	columns(a.stdout, contactRows(contact))
-	for _, key := range contact.Candidates {
-		a.say("\nAnother key has come up: %s\nAsk them which key is theirs, not by mail. If it is this one:\n  bridge contact accept %s %s", groups(string(key)), clean(contact.Address), key)
-	}
-	return nil
+	return a.answer(c.JSON, contact, err, func() {
+		columns(a.stdout, contactRows(contact))
+		for _, key := range contact.Candidates {
+			a.say("\nAnother key has come up: %s\nAsk them which key is theirs, not by mail. If it is this one:\n  bridge contact accept %s %s", groups(string(key)), clean(contact.Address), key)
+		}
+	})
 }
 
 func contactRows(c account.Contact) [][]string {
@@ -152,14 +143,7 @@ type contactAcceptCmd struct {
 
 func (c *contactAcceptCmd) Run(a *app) error {
 	contact, err := act[account.Contact](a, "contact.accept", func(of accountArgs) any { return keyOfArgs{of, c.Address, c.Fingerprint} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(contact)
-	}
-	a.say("Mail to %s is encrypted to %s from now on.", clean(contact.Address), groups(string(contact.Fingerprint)))
-	return nil
+	return a.done(c.JSON, contact, err, "Mail to %s is encrypted to %s from now on.", clean(contact.Address), groups(string(contact.Fingerprint)))
 }
 
 type contactResetCmd struct {
@@ -169,14 +153,7 @@ type contactResetCmd struct {
 
 func (c *contactResetCmd) Run(a *app) error {
 	contact, err := ask[account.Contact](a, "contact.reset", func(of accountArgs) any { return contactArgs{of, c.Address} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(contact)
-	}
-	a.say("What was known of %s's key is forgotten. bridge contact verify %s begins anew.", clean(c.Address), clean(c.Address))
-	return nil
+	return a.done(c.JSON, contact, err, "What was known of %s's key is forgotten. bridge contact verify %s begins anew.", clean(c.Address), clean(c.Address))
 }
 
 type contactBlockCmd struct {

@@ -26,25 +26,21 @@ type groupListCmd struct{ jsonFlag }
 
 func (c *groupListCmd) Run(a *app) error {
 	list, err := ask[[]account.Group](a, "group.list", func(of accountArgs) any { return of })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	case len(list) == 0:
-		a.say("There is no group; make one with bridge group create NAME.")
-		return nil
-	}
-	rows := [][]string{{"ID", "NAME", "MEMBERS", "ENCRYPTION", "ADDRESS", ""}}
-	for _, g := range list {
-		left := ""
-		if !g.Member {
-			left = "you are not in it any more"
+	return a.answer(c.JSON, list, err, func() {
+		if len(list) == 0 {
+			a.say("There is no group; make one with bridge group create NAME.")
+			return
 		}
-		rows = append(rows, []string{g.ID, g.Name, strconv.Itoa(len(g.Members)), g.Encryption, g.Address, left})
-	}
-	columns(a.stdout, rows)
-	return nil
+		rows := [][]string{{"ID", "NAME", "MEMBERS", "ENCRYPTION", "ADDRESS", ""}}
+		for _, g := range list {
+			left := ""
+			if !g.Member {
+				left = "you are not in it any more"
+			}
+			rows = append(rows, []string{g.ID, g.Name, strconv.Itoa(len(g.Members)), g.Encryption, g.Address, left})
+		}
+		columns(a.stdout, rows)
+	})
 }
 
 type groupCreateCmd struct {
@@ -54,15 +50,10 @@ type groupCreateCmd struct {
 
 func (c *groupCreateCmd) Run(a *app) error {
 	g, err := act[account.Group](a, "group.create", func(of accountArgs) any { return nameArgs{of, c.Name} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(g)
-	}
-	a.say("The group %s is made; its address for your mail client is %s", quoted(g.Name), clean(g.Address))
-	a.say("Invite people: bridge invite --group %s", clean(g.ID))
-	return nil
+	return a.answer(c.JSON, g, err, func() {
+		a.say("The group %s is made; its address for your mail client is %s", quoted(g.Name), clean(g.Address))
+		a.say("Invite people: bridge invite --group %s", clean(g.ID))
+	})
 }
 
 type groupMembersCmd struct {
@@ -72,14 +63,7 @@ type groupMembersCmd struct {
 
 func (c *groupMembersCmd) Run(a *app) error {
 	list, err := ask[[]account.Member](a, "group.members", func(of accountArgs) any { return chatArgs{of, c.Group} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	}
-	a.printMembers(list)
-	return nil
+	return a.answer(c.JSON, list, err, func() { a.printMembers(list) })
 }
 
 func (a *app) printMembers(list []account.Member) {
@@ -103,18 +87,6 @@ type groupAddCmd struct {
 func (c *groupAddCmd) Run(a *app) error {
 	g, err := act[account.Group](a, "group.add", func(of accountArgs) any { return memberArgs{of, c.Group, c.Address} })
 	return a.done(c.JSON, g, err, "%s is in the group %s.", clean(c.Address), quoted(g.Name))
-}
-
-// done ends a command that changed something: the new state as JSON, or a sentence.
-func (a *app) done(json bool, state any, err error, format string, args ...any) error {
-	switch {
-	case err != nil:
-		return err
-	case json:
-		return a.printJSON(state)
-	}
-	a.say(format, args...)
-	return nil
 }
 
 type groupRemoveCmd struct {

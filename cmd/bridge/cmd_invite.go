@@ -160,29 +160,25 @@ type inviteListCmd struct{ jsonFlag }
 
 func (c *inviteListCmd) Run(a *app) error {
 	list, err := ask[[]account.Invite](a, "invite.list", func(of accountArgs) any { return of })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	case len(list) == 0:
-		a.say("There is no invite; make one with bridge invite.")
-		return nil
-	}
-	rows := [][]string{{"ID", "TO", "STATE", "EXPIRES", "USES", "WAY", ""}}
-	for _, i := range list {
-		rows = append(rows, []string{i.ID, inviteTo(i), i.State, when(i.ExpiresAt), strconv.Itoa(len(i.Uses)), orDash(i.Way), strings.Join(inviteMarks(i), ", ")})
-	}
-	columns(a.stdout, rows)
-	for _, i := range list {
-		for _, use := range i.Uses {
-			a.say("%s was used by %s on %s", clean(i.ID), clean(use.Address), when(&use.At))
+	return a.answer(c.JSON, list, err, func() {
+		if len(list) == 0 {
+			a.say("There is no invite; make one with bridge invite.")
+			return
 		}
-		for _, who := range i.Asking {
-			a.say("%s: %s", clean(i.ID), waiting(i, who))
+		rows := [][]string{{"ID", "TO", "STATE", "EXPIRES", "USES", "WAY", ""}}
+		for _, i := range list {
+			rows = append(rows, []string{i.ID, inviteTo(i), i.State, when(i.ExpiresAt), strconv.Itoa(len(i.Uses)), orDash(i.Way), strings.Join(inviteMarks(i), ", ")})
 		}
-	}
-	return nil
+		columns(a.stdout, rows)
+		for _, i := range list {
+			for _, use := range i.Uses {
+				a.say("%s was used by %s on %s", clean(i.ID), clean(use.Address), when(&use.At))
+			}
+			for _, who := range i.Asking {
+				a.say("%s: %s", clean(i.ID), waiting(i, who))
+			}
+		}
+	})
 }
 
 // inviteTo says what an invite leads to.
@@ -222,17 +218,12 @@ func (c *inviteRevokeCmd) Run(a *app) error {
 		return err
 	}
 	invite, err := act[account.Invite](a, "invite.revoke", func(of accountArgs) any { return idArgs{of, c.ID} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(invite)
-	}
-	a.say("The invite %s is revoked: nobody new gets in by it.", clean(invite.ID))
-	if !invite.Once || len(invite.Uses) == 0 {
-		a.say("It is kept until 90 days have passed; bridge invite revive %s brings it back.", clean(invite.ID))
-	}
-	return nil
+	return a.answer(c.JSON, invite, err, func() {
+		a.say("The invite %s is revoked: nobody new gets in by it.", clean(invite.ID))
+		if !invite.Once || len(invite.Uses) == 0 {
+			a.say("It is kept until 90 days have passed; bridge invite revive %s brings it back.", clean(invite.ID))
+		}
+	})
 }
 
 // warn tells what the end of a shared invite does elsewhere, before it does. The message
@@ -301,14 +292,7 @@ type inviteAcceptCmd struct {
 
 func (c *inviteAcceptCmd) Run(a *app) error {
 	invite, err := act[account.Invite](a, "invite.accept", func(of accountArgs) any { return acceptJoinerArgs{of, c.ID, c.Address} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(invite)
-	}
-	a.say("%s is let in.", clean(lastUse(invite, c.Address).Address))
-	return nil
+	return a.done(c.JSON, invite, err, "%s is let in.", clean(lastUse(invite, c.Address).Address))
 }
 
 // lastUse is the use of an invite by an address, or without one the newest.

@@ -127,21 +127,17 @@ type joinListCmd struct{ jsonFlag }
 
 func (c *joinListCmd) Run(a *app) error {
 	list, err := ask[[]account.Join](a, "join.list", func(of accountArgs) any { return of })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(list)
-	case len(list) == 0:
-		a.say("No invite was accepted yet; bridge join LINK does that.")
-		return nil
-	}
-	rows := [][]string{{"ID", "INVITER", "TO", "STATE", "SINCE", "WAY", ""}}
-	for _, j := range list {
-		rows = append(rows, []string{j.ID, j.Address, joinTo(j), j.State, when(&j.Started), orDash(j.Way), j.Reason})
-	}
-	columns(a.stdout, rows)
-	return nil
+	return a.answer(c.JSON, list, err, func() {
+		if len(list) == 0 {
+			a.say("No invite was accepted yet; bridge join LINK does that.")
+			return
+		}
+		rows := [][]string{{"ID", "INVITER", "TO", "STATE", "SINCE", "WAY", ""}}
+		for _, j := range list {
+			rows = append(rows, []string{j.ID, j.Address, joinTo(j), j.State, when(&j.Started), orDash(j.Way), j.Reason})
+		}
+		columns(a.stdout, rows)
+	})
 }
 
 // joinTo says what a join leads to.
@@ -159,12 +155,5 @@ type joinCancelCmd struct {
 
 func (c *joinCancelCmd) Run(a *app) error {
 	j, err := ask[account.Join](a, "join.cancel", func(of accountArgs) any { return idArgs{of, c.ID} })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(j)
-	}
-	a.say("The join of %s's invite is given up.", clean(j.Address))
-	return nil
+	return a.done(c.JSON, j, err, "The join of %s's invite is given up.", clean(j.Address))
 }

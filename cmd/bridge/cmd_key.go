@@ -20,14 +20,7 @@ type keyShowCmd struct{ jsonFlag }
 
 func (c *keyShowCmd) Run(a *app) error {
 	key, err := ask[account.OwnKey](a, "key.show", func(of accountArgs) any { return of })
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return a.printJSON(key)
-	}
-	a.say("%s\n%s\n\n%s", clean(key.Address), groups(string(key.Fingerprint)), armorText(key.Armored))
-	return nil
+	return a.done(c.JSON, key, err, "%s\n%s\n\n%s", clean(key.Address), groups(string(key.Fingerprint)), armorText(key.Armored))
 }
 
 // armorText is armor with the line ends of a text file.

@@ -22,6 +22,23 @@ func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n
 // tell prints a line that does not belong to the answer.
 func (a *app) tell(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
 
+// answer ends a command: what it found, as JSON or as print shows it to the person.
+func (a *app) answer(json bool, found any, err error, print func()) error {
+	switch {
+	case err != nil:
+		return err
+	case json:
+		return a.printJSON(found)
+	}
+	print()
+	return nil
+}
+
+// done ends a command that changed something: the new state as JSON, or a sentence.
+func (a *app) done(json bool, state any, err error, format string, args ...any) error {
+	return a.answer(json, state, err, func() { a.say(format, args...) })
+}
+
 // columns prints rows in columns. Every cell may come from outside.
 func columns(w io.Writer, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
