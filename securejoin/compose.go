@@ -144,7 +144,6 @@ func (s Send) asymmetric(me Self, env Env) Mail {
 		f.add(FieldFingerprint, string(me.Fingerprint))
 		f.add(FieldGroup, s.Group)
 	}
-	f.add("Chat-User-Avatar", "0") // none
 	f.add("Autocrypt-Gossip", env.Gossip)
 	return f.mail(outer(me, env, chatVersion), FieldStep+": "+s.Step.Name(s.Kind))
 }

@@ -199,11 +199,21 @@ func compare(t *testing.T, got securejoin.Mail, want vectors.Message) {
 	gotOuter, _ := message.ParseHeader(append(slices.Clone(got.Outer), "\r\n"...))
 	compareLines(t, want.File+" outside", lines(gotOuter, nil), lines(wantOuter, notOurs))
 	wantInner, n := message.ParseHeader(want.Plain)
+	withoutPictures(&wantInner)
 	gotInner, m := message.ParseHeader(got.Inner)
 	compareLines(t, want.File+" inside", lines(gotInner, nil), lines(wantInner, nil))
 	if g, w := strings.TrimSpace(string(got.Inner[m:])), strings.TrimSpace(string(want.Plain[n:])); g != w {
 		t.Errorf("%s: body %q, want %q", want.File, g, w)
 	}
+}
+
+// withoutPictures leaves out what a program without avatars, and without descriptions of groups,
+// does not write. "Chat-User-Avatar: 0" would take away the picture that an app with the same key
+// has chosen.
+func withoutPictures(h *message.Header) {
+	h.Del("Chat-User-Avatar")
+	h.Del("Chat-Group-Description")
+	h.Del("Chat-Group-Description-Timestamp")
 }
 
 func compareLines(t *testing.T, what string, got, want []string) {
