@@ -86,6 +86,8 @@ func unlockPacket(p rawPacket, passphrase []byte) (rawPacket, error) {
 		return p, nil
 	case len(passphrase) == 0:
 		return p, ErrLocked
+	case tooCostly(p, key):
+		return p, badKey(ErrTooLarge)
 	}
 	if err := key.Decrypt(passphrase); err != nil {
 		return p, ErrPassphrase
@@ -96,6 +98,37 @@ func unlockPacket(p rawPacket, passphrase []byte) (rawPacket, error) {
 	}
 	plain, _, err := nextPacket(b.Bytes())
 	return plain, err
+}
+
+// The bounds on Argon2, which a file may ask for with 2 TiB and 255 passes: those that RFC 9106,
+// section 4 recommends, and some more passes.
+const (
+	maxArgonMemory = 21 // as a power of two, in KiB
+	maxArgonPasses = 16
+)
+
+// tooCostly says whether to take the passphrase off a key would take more memory or time than there
+// is. What says so follows the public part (RFC 9580, sections 5.5.3 and 3.7.1.4).
+func tooCostly(p rawPacket, key *packet.PrivateKey) bool {
+	var public bytes.Buffer
+	if err := key.PublicKey.Serialize(&public); err != nil {
+		return true
+	}
+	head, _, err := nextPacket(public.Bytes())
+	if err != nil || len(p.body) < len(head.body) {
+		return true
+	}
+	const usageAEAD, argon2, saltSize = 253, 4, 16
+	b := p.body[len(head.body):]
+	if len(b) == 0 || b[0] != usageAEAD {
+		return false // Argon2 is for that usage alone
+	}
+	s2k := 3 // behind usage, cipher and mode
+	if key.Version == 6 {
+		s2k = 5 // and two lengths
+	}
+	passes, memory := s2k+1+saltSize, s2k+1+saltSize+2
+	return len(b) > memory && b[s2k] == argon2 && (b[passes] > maxArgonPasses || b[memory] > maxArgonMemory)
 }
 
 // usable says why a key cannot be used. What its flags and dates promise is

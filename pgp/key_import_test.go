@@ -8,6 +8,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"mailbridge/internal/vectors"
@@ -146,4 +147,46 @@ func withoutSecretSubkey(t testing.TB, e *openpgp.Entity) []byte {
 		b = p.append(b)
 	}
 	return b
+}
+
+// TestImportArgon2: a key whose passphrase is stretched by Argon2 is unlocked, in both versions; one
+// that asks for all the memory there is, or for minutes, is refused before that.
+func TestImportArgon2(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		e := entity(t, "alice@example.org", now, func(c *packet.Config) {
+			if v6 {
+				c.V6Keys, c.Algorithm = true, packet.PubKeyAlgoEd25519
+			}
+		})
+		config := libConfig(now)
+		config.AEADConfig = &packet.AEADConfig{}
+		config.S2KConfig = &s2k.Config{S2KMode: s2k.Argon2S2K, Argon2Config: &s2k.Argon2Config{NumberOfPasses: 1, DegreeOfParallelism: 1, Memory: 1 << 10}}
+		if err := e.EncryptPrivateKeys([]byte("right"), config); err != nil {
+			t.Fatal(err)
+		}
+		locked := exported(t, e)
+		if _, err := ImportKey(locked, []byte("right"), now); err != nil {
+			t.Errorf("v6 %v: %v", v6, err)
+		}
+		if _, err := ImportKey(locked, []byte("wrong"), now); !errors.Is(err, ErrPassphrase) {
+			t.Errorf("v6 %v, a wrong passphrase: %v", v6, err)
+		}
+		for name, hostile := range map[string][]byte{"memory": {1, 1, 31}, "passes": {255, 1, 10}} {
+			list, err := certPackets(armorPrivate, locked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b []byte
+			for _, p := range list {
+				if p.tag == tagSecretKey || p.tag == tagSecretSubkey {
+					p.body = bytes.Clone(p.body)
+					copy(p.body[bytes.Index(p.body, []byte{1, 1, 10}):], hostile)
+				}
+				b = p.append(b)
+			}
+			if _, err := ImportKey(b, []byte("right"), now); !errors.Is(err, ErrTooLarge) || !errors.Is(err, ErrBadKey) {
+				t.Errorf("v6 %v, %s: %v", v6, name, err)
+			}
+		}
+	}
 }
