@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailbridge/pgp"
@@ -233,14 +234,31 @@ func (tx *Tx) PutInvite(i securejoin.Invite) error {
 	if err := tx.execOne(`UPDATE invite SET noted_at = max(noted_at, ?) WHERE id = ?`, unix(i.Noted), i.ID); err != nil {
 		return err
 	}
-	for _, u := range i.Uses {
-		_, err := tx.exec(`INSERT OR IGNORE INTO invite_use (invite_id, fpr, addr, at) VALUES (?, ?, ?, ?)`,
+	return errors.Join(tx.putUses(i), tx.putAsking(i), tx.putAnswers(i))
+}
+
+// putUses adds the joins that are new, which are the last, and forgets the oldest beyond
+// securejoin.MaxUses.
+func (tx *Tx) putUses(i securejoin.Invite) error {
+	for _, u := range slices.Backward(i.Uses) {
+		res, err := tx.exec(`INSERT OR IGNORE INTO invite_use (invite_id, fpr, addr, at) VALUES (?, ?, ?, ?)`,
 			i.ID, u.Fingerprint, u.Addr, unix(u.At))
 		if err != nil {
 			return err
 		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 {
+			break // this one is known, and so are those before it
+		}
 	}
-	return errors.Join(tx.putAsking(i), tx.putAnswers(i))
+	if len(i.Uses) < securejoin.MaxUses {
+		return nil
+	}
+	_, err := tx.exec(`DELETE FROM invite_use WHERE invite_id = ?1 AND (fpr, addr) IN (
+		SELECT fpr, addr FROM invite_use WHERE invite_id = ?1 ORDER BY at DESC, addr DESC, fpr DESC LIMIT -1 OFFSET ?2)`,
+		i.ID, securejoin.MaxUses)
+	return err
 }
 
 // putAsking adds who has come to wait. At a revoked invite nobody waits.

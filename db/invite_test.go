@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -367,4 +368,24 @@ func TestNoSecretInFile(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestUsesAreBounded: the oldest joins by an invite are forgotten, and the others stay.
+func TestUsesAreBounded(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	i := addInvite(t, db, day(1), time.Time{}, false)
+	for n := range securejoin.MaxUses {
+		i.Uses = append(i.Uses, securejoin.Use{Fingerprint: bobFpr, Addr: fmt.Sprintf("%04d@example.org", n), At: day(2).Add(time.Duration(n) * time.Second)})
+	}
+	update(t, db, func(tx *Tx) error { return tx.PutInvite(i) })
+	i.Uses = append(i.Uses[1:], securejoin.Use{Fingerprint: aliceFpr, Addr: "last@example.org", At: day(3)})
+	update(t, db, func(tx *Tx) error {
+		err := tx.PutInvite(i)
+		got, err2 := tx.Invite(i.ID)
+		if !reflect.DeepEqual(got, i) {
+			t.Errorf("%d uses, the first %+v", len(got.Uses), got.Uses[0])
+		}
+		return errors.Join(err, err2)
+	})
 }

@@ -46,10 +46,15 @@ type Invite struct {
 	For     string    // the one address that may join, canonical; empty: any
 	Way     Way       // how it was handed over
 
-	Uses    []Use    // completed joins, one for each key and address, oldest first
+	Uses    []Use    // completed joins, one for each key and address, oldest first; the last MaxUses
 	Asking  []Asking // joiners that wait for the user, oldest first
 	Answers []Answer // of the last hour, and those that wait
 }
+
+// MaxUses bounds the completed joins that an invite remembers: a published link may have any
+// number of them, and each step of a joiner reads all. Who is forgotten and comes again is a
+// joiner as any other.
+const MaxUses = 1000
 
 // Use is a completed join.
 type Use struct {
@@ -256,7 +261,8 @@ func (j joiner) counted() string {
 }
 
 func (i Invite) use(j joiner, now time.Time) Invite {
-	i.Uses = append(i.Uses[:len(i.Uses):len(i.Uses)], Use{j.key, j.addr, now})
+	uses := append(i.Uses[:len(i.Uses):len(i.Uses)], Use{j.key, j.addr, now})
+	i.Uses = uses[max(0, len(uses)-MaxUses):]
 	return i
 }
 

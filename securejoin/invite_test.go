@@ -312,3 +312,16 @@ func TestNewInvite(t *testing.T) {
 		t.Error("made an invite without enough randomness")
 	}
 }
+
+// TestUsesAreBounded: of a published link the last joins are remembered, whoever came.
+func TestUsesAreBounded(t *testing.T) {
+	t.Parallel()
+	i := liveInvite()
+	for n := range securejoin.MaxUses {
+		i.Uses = append(i.Uses, securejoin.Use{Fingerprint: eveKey, Addr: fmt.Sprintf("eve%d@example.org", n), At: noon.Add(-time.Minute)})
+	}
+	i, out := i.Receive(aliceSelf, withAuth(), noon)
+	if last := len(i.Uses) - 1; out.Refused != nil || last+1 != securejoin.MaxUses || i.Uses[last].Addr != bobAddr || i.Uses[0].Addr != "eve1@example.org" {
+		t.Errorf("%d uses, %v", len(i.Uses), out.Refused)
+	}
+}
