@@ -59,7 +59,7 @@ func (a *Account) sendStep(tx *db.Tx, s securejoin.Send) error {
 		wire = pgp.JoinEncrypted(mail.Outer, ciphertext, env.Boundary)
 	}
 	o := db.Outgoing{Kind: db.OutHandshake, MessageID: env.MessageID, From: a.settings.Address,
-		Encrypted: mail.Plain == nil, NextAt: s.NotBefore, Created: now}
+		Encrypted: mail.Plain == nil, NextAt: s.NotBefore, Created: now, Invite: s.InviteID}
 	for _, addr := range s.To {
 		o.To = append(o.To, db.OutgoingRecipient{Addr: addr})
 	}

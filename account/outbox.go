@@ -160,11 +160,11 @@ func (o *outbox) nap(ctx context.Context, sent time.Time) (time.Duration, error)
 func (o *outbox) send(ctx context.Context, m db.Outgoing) error {
 	var wire []byte
 	err := o.a.db.Update(ctx, func(tx *db.Tx) error {
-		over, err := tx.JoinOver(m.MessageID)
+		over, err := o.a.isOver(tx, m)
 		if err != nil {
 			return err
 		}
-		if over { // it was ended while an attempt was under way
+		if over {
 			return tx.DropWaiting(m.MessageID)
 		}
 		if wire, err = tx.OutgoingWire(m); err != nil {
@@ -188,6 +188,25 @@ func (o *outbox) send(ctx context.Context, m db.Outgoing) error {
 	o.unsettled = append(o.unsettled, attempt{m, result})
 	// What happened is recorded even if the program is about to end.
 	return o.record(context.WithoutCancel(ctx))
+}
+
+// isOver says whether nobody is to get a message any more: the step of a join that was ended while
+// an attempt was under way, or an answer that had to wait, and whose invite was revoked or whose
+// joiner was blocked meanwhile.
+func (a *Account) isOver(tx *db.Tx, m db.Outgoing) (bool, error) {
+	if m.Invite == 0 {
+		return tx.JoinOver(m.MessageID)
+	}
+	i, err := tx.Invite(m.Invite)
+	if err != nil || !i.Revoked.IsZero() {
+		return true, notFoundIsNone(err)
+	}
+	for _, r := range m.To {
+		if h, err := a.holder(tx, r.Addr); err != nil || h.blocked {
+			return h.blocked, err
+		}
+	}
+	return false, nil
 }
 
 // record settles what has happened.

@@ -38,6 +38,7 @@ type Outgoing struct {
 	Created   time.Time
 	SentAt    time.Time
 	SentRow   int64 // the row of the sender's own copy; 0: none
+	Invite    int64 // whose joiner it answers; 0: none's
 	wire      int64
 }
 
@@ -55,9 +56,9 @@ func (tx *Tx) Enqueue(o Outgoing, wire []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	id, err := tx.insert(`INSERT INTO outbox (kind, message_id, mail_from, wire_id, state, encrypted, next_at, created, sent_row)
-		VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?)`,
-		o.Kind, o.MessageID, o.From, view, o.Encrypted, unix(o.NextAt), o.Created.Unix(), nullable(o.SentRow))
+	id, err := tx.insert(`INSERT INTO outbox (kind, message_id, mail_from, wire_id, state, encrypted, next_at, created, sent_row, invite)
+		VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)`,
+		o.Kind, o.MessageID, o.From, view, o.Encrypted, unix(o.NextAt), o.Created.Unix(), nullable(o.SentRow), o.Invite)
 	if err != nil {
 		return 0, err
 	}
@@ -167,14 +168,14 @@ func (tx *Tx) outgoing(where string, args ...any) ([]Outgoing, error) {
 		var next, created, sent int64
 		var row, wire *int64
 		if err := scan(&o.ID, &o.Kind, &o.MessageID, &o.From, &wire, &o.State, &o.Encrypted, &o.Attempts,
-			&next, &created, &sent, &row); err != nil {
+			&next, &created, &sent, &row, &o.Invite); err != nil {
 			return err
 		}
 		o.NextAt, o.Created, o.SentAt = fromUnix(next), fromUnix(created), fromUnix(sent)
 		o.SentRow, o.wire = deref(row), deref(wire)
 		list = append(list, o)
 		return nil
-	}, `SELECT id, kind, message_id, mail_from, wire_id, state, encrypted, attempts, next_at, created, sent_at, sent_row
+	}, `SELECT id, kind, message_id, mail_from, wire_id, state, encrypted, attempts, next_at, created, sent_at, sent_row, invite
 		FROM outbox `+where, args...)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ CREATE TABLE invite_asking ( -- joiners that wait for the user
 	PRIMARY KEY (invite_id, fpr, addr)
 ) STRICT, WITHOUT ROWID;
 
+ALTER TABLE outbox ADD COLUMN invite INTEGER NOT NULL DEFAULT 0; -- whose joiner the message answers; 0: none's
+
 ALTER TABLE join_ ADD COLUMN way TEXT NOT NULL DEFAULT '';
 ALTER TABLE join_ ADD COLUMN observed INTEGER NOT NULL DEFAULT 0;
 
