@@ -156,7 +156,7 @@ type handshakeStep struct {
 
 // receive finds whose step a message is and takes it, without effects.
 func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, error) {
-	holder, err := a.holder(tx, in.InnerFrom)
+	holder, err := a.claimant(tx, in.InnerFrom, in.Signer)
 	if err != nil {
 		return handshakeStep{}, err
 	}

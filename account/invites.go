@@ -289,7 +289,7 @@ func (a *Account) acceptJoiner(tx *db.Tx, i securejoin.Invite, who securejoin.As
 	if err := a.stillAdmits(tx, i); err != nil {
 		return err
 	}
-	h, err := a.holder(tx, who.Addr)
+	h, err := a.claimant(tx, who.Addr, who.Fingerprint)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (a *Account) joinedBefore(tx *db.Tx, link securejoin.Link) (securejoin.Join
 func (a *Account) startJoin(tx *db.Tx, link securejoin.Link, replace bool, way securejoin.Way) (securejoin.Join, error) {
 	holders := map[string]pgp.Fingerprint{}
 	for _, addr := range link.Addresses() {
-		h, err := a.holder(tx, addr)
+		h, err := a.claimant(tx, addr, link.Fingerprint)
 		if err != nil {
 			return securejoin.Join{}, err
 		}

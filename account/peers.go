@@ -337,6 +337,49 @@ func (a *Account) holder(tx *db.Tx, addr string) (holder, error) {
 	return holder{peer.Key(), peer.Blocked}, err
 }
 
+// claimant is how an address stands to somebody who comes under it with a key. Where the address is
+// nobody's contact, it is that of the member of a group who has it; and who is blocked stays so
+// under other addresses.
+func (a *Account) claimant(tx *db.Tx, addr string, key pgp.Fingerprint) (holder, error) {
+	h, err := a.holder(tx, addr)
+	if err != nil || key == "" {
+		return h, err
+	}
+	if h.fingerprint == "" {
+		if h.fingerprint, err = a.memberAt(tx, addr, key); err != nil {
+			return h, err
+		}
+	}
+	peers, err := tx.PeersByKey(key)
+	h.blocked = h.blocked || slices.ContainsFunc(peers, func(p db.Peer) bool { return p.Blocked && p.VerifiedCert == key })
+	return h, err
+}
+
+// memberAt is the key of who has an address in a group that we are in; empty if nobody does, or if
+// one who has it has this very key.
+func (a *Account) memberAt(tx *db.Tx, addr string, key pgp.Fingerprint) (pgp.Fingerprint, error) {
+	groups, err := tx.Groups()
+	if err != nil {
+		return "", err
+	}
+	var found pgp.Fingerprint
+	for _, g := range groups {
+		if !g.Has(a.key().Fingerprint()) {
+			continue
+		}
+		for _, m := range g.Current() {
+			switch {
+			case m.Addr != addr:
+			case m.Fingerprint == key:
+				return "", nil
+			default:
+				found = m.Fingerprint
+			}
+		}
+	}
+	return found, nil
+}
+
 // bind gives an address the key that its handshake has shown. Who speaks SecureJoin reads mail
 // that hides its recipients.
 func (a *Account) bind(tx *db.Tx, b securejoin.Bind) error {
