@@ -36,7 +36,8 @@ func (a *Account) readChat(ctx context.Context, m *arrival, inner message.Header
 	}
 	if g, ok := securejoin.ReadGroup(inner, signer, gossip, a.now()); ok && secret == "" {
 		g.Proven = m.proven
-		return a.readGroup(ctx, m, groupMail{GroupMessage: g, messageID: innerID(inner), keys: keys, local: newLocal()})
+		return a.readGroup(ctx, m, groupMail{GroupMessage: g, messageID: innerID(inner), keys: keys, local: newLocal(),
+			elsewhere: m.origin == madeElsewhere, endsJoin: inner.Has(securejoin.FieldStep)})
 	}
 	if c, ok := securejoin.ReadChannel(inner, signer, gossip, secret, a.now()); ok {
 		c.Proven = m.proven

@@ -191,7 +191,7 @@ func (a *Account) isReceipt(ctx context.Context, m *arrival, opened *pgp.Opened,
 	}
 	parts := message.Parse(opened.Payload).Children
 	from := soleSender(inner)
-	if m.origin != notOurs || len(parts) != 2 || opened.Signature.State != pgp.SignatureGood || !opened.IntendedForUs || from != soleSender(m.outer) {
+	if m.origin != notOurs || len(m.Raw) > maxHandshake || len(parts) != 2 || opened.Signature.State != pgp.SignatureGood || !opened.IntendedForUs || from != soleSender(m.outer) {
 		return false, nil
 	}
 	report, _ := message.ParseHeader(parts[1].Decoded(opened.Payload))

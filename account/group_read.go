@@ -26,6 +26,8 @@ type groupMail struct {
 	messageID string             // by which the others know it
 	keys      []autocrypt.Header // of its recipients
 	local     string             // of the group's address here, should it become known
+	elsewhere bool               // another device of ours wrote it
+	endsJoin  bool               // it says that it ends a join
 }
 
 // readGroup reads a message of a group. What it changes counts only from who is in the group, and
@@ -50,7 +52,7 @@ func (a *Account) readGroup(ctx context.Context, m *arrival, g groupMail) (chat,
 	} else {
 		c.apply = func(tx *db.Tx) error { return a.applyGroup(tx, g) }
 	}
-	c.hidden = changes.Repeat()
+	c.hidden = changes.Repeat() && len(m.Raw) <= maxMemberAdded // what is larger brings more than a change
 	if changes.Asked {
 		c.set = append(c.set, message.NewField("Subject", message.EncodeWord(after.Name)))
 		c.text = changeText(changes, a.self())
@@ -81,12 +83,17 @@ func (a *Account) mergeGroup(tx *db.Tx, g groupMail) (before, after db.Group, c 
 	case err != nil:
 		return before, before, c, err
 	}
-	if g.Signer == me.Fingerprint { // another device of ours may be in again
+	if g.elsewhere { // another device of ours may be in again
 		self, _ := before.Find(me.Fingerprint)
 		g.Proven = g.Proven || g.Date.After(self.Removed)
 	}
 	after = before
 	after.GroupChat, c = before.Merge(me, g.GroupMessage, a.now())
+	if !before.Has(me.Fingerprint) && after.Has(me.Fingerprint) {
+		if out, err := a.declined(tx, g); out || err != nil {
+			return before, before, securejoin.Changes{}, err
+		}
+	}
 	if c.FromMember {
 		after.Thread = db.Followed(after.Thread, g.messageID)
 	}
@@ -96,7 +103,7 @@ func (a *Account) mergeGroup(tx *db.Tx, g groupMail) (before, after db.Group, c 
 // enterGroup makes a group known that we were taken into: by our own join, by another device of
 // ours, or by a contact who is verified or was introduced.
 func (a *Account) enterGroup(tx *db.Tx, g groupMail) (db.Group, securejoin.Changes, error) {
-	if !g.Proven && g.Signer != a.key().Fingerprint() {
+	if !g.Proven && !g.elsewhere {
 		peer, err := tx.PeerOrNew(g.From.Addr)
 		if err != nil {
 			return db.Group{}, securejoin.Changes{}, err
@@ -105,6 +112,9 @@ func (a *Account) enterGroup(tx *db.Tx, g groupMail) (db.Group, securejoin.Chang
 			return db.Group{}, securejoin.Changes{}, nil
 		}
 	}
+	if out, err := a.declined(tx, g); out || err != nil {
+		return db.Group{}, securejoin.Changes{}, err
+	}
 	entered, c, err := securejoin.EnterGroup(a.self(), g.GroupMessage, a.now())
 	if err != nil {
 		return db.Group{}, securejoin.Changes{}, nil // it does not take us in
@@ -112,11 +122,32 @@ func (a *Account) enterGroup(tx *db.Tx, g groupMail) (db.Group, securejoin.Chang
 	return db.Group{GroupChat: entered, Local: g.local, Thread: db.Followed(nil, g.messageID)}, c, nil
 }
 
+// declined says whether our last join of a group was cancelled or has failed, so that neither the
+// late end of it takes us in, nor the mail of those who believe us in; only another join does, or
+// who takes us in by hand.
+func (a *Account) declined(tx *db.Tx, g groupMail) (bool, error) {
+	if g.Proven || g.elsewhere || g.Added != nil && g.Added.Key == a.key().Fingerprint() && !g.endsJoin {
+		return false, nil
+	}
+	joins, err := tx.Joins()
+	for _, j := range joins {
+		if !j.Observed && j.Link.Kind == securejoin.Group && j.Link.GroupID == g.ID {
+			return j.State == securejoin.Failed, err
+		}
+	}
+	return false, err
+}
+
 // applyGroup stores what a message changed, in the transaction that shows it.
 func (a *Account) applyGroup(tx *db.Tx, g groupMail) error {
 	_, after, c, err := a.mergeGroup(tx, g)
 	if err != nil || !c.FromMember {
 		return err
+	}
+	if c.Asked && g.messageID != "" && !g.elsewhere { // sent again, it does not end a join
+		if _, err := tx.MarkHandled(string(g.Signer), g.messageID, a.now()); err != nil {
+			return err
+		}
 	}
 	if err := a.keepMemberKeys(tx, after, g.keys); err != nil {
 		return err

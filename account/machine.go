@@ -36,7 +36,7 @@ func (a *Account) ingestMachine(ctx context.Context, m *arrival, opened *pgp.Ope
 func (a *Account) ingestKeyUpdate(ctx context.Context, m *arrival, opened *pgp.Opened, inner message.Header) (mirror.Ruling, bool, error) {
 	from := soleSender(inner)
 	h, found, _ := autocrypt.FromHeader(inner.Values("Autocrypt"), from)
-	if !isKeyUpdate(opened, inner) || !found || from != soleSender(m.outer) {
+	if len(m.Raw) > maxHandshake || !isKeyUpdate(opened, inner) || !found || from != soleSender(m.outer) {
 		return mirror.Ruling{}, false, nil
 	}
 	known, err := a.knownFor(ctx, from, h.Cert.Fingerprint())

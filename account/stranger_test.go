@@ -55,7 +55,7 @@ func without(name string) twist {
 	return func(m *securejoin.Mail) {
 		h, body := message.ParseHeader(m.Inner)
 		h.Del(name)
-		m.Inner = append(h.Bytes(), m.Inner[body:]...)
+		m.Inner = slices.Concat(h.Bytes(), []byte("\r\n"), m.Inner[body:])
 	}
 }
 

@@ -88,6 +88,13 @@ func (a *Account) takeInvite(tx *db.Tx, i securejoin.Invite) error {
 		case !errors.Is(err, db.ErrNotFound):
 			return err
 		}
+		g, err := tx.Group(i.GroupID)
+		switch {
+		case err == nil && !i.Created.After(g.LastRemoved()):
+			i = i.Revoke(a.now()) // who went knows it; the other device has said so late
+		case err != nil && !errors.Is(err, db.ErrNotFound):
+			return err
+		}
 	}
 	_, err := tx.AddInvite(i)
 	return err

@@ -130,6 +130,16 @@ func (g GroupChat) Others(me Self) []Member {
 	return slices.DeleteFunc(g.Current(), func(m Member) bool { return m.Fingerprint == me.Fingerprint })
 }
 
+// LastRemoved is when somebody left or was removed last, be it in again or not; zero: nobody was.
+// Invites that were made before do not lead in.
+func (g GroupChat) LastRemoved() time.Time {
+	var last time.Time
+	for _, m := range g.Members {
+		last = later(last, m.Removed)
+	}
+	return last
+}
+
 // past gives those who went within the time in which they are told, before
 // all others the one that the message is about, and then the last first: a
 // removal that is news is told, whoever else had the address.
