@@ -21,7 +21,7 @@ func (a Address) String() string {
 	case name == "":
 		return addr
 	case !printable(name) || strings.Contains(name, "=?"):
-		return EncodeWord(name) + " " + addr
+		return encodePhrase(name) + " " + addr
 	case strings.ContainsAny(name, `()<>[]:;@\,."`+"\t"):
 		return quote(name) + " " + addr
 	}

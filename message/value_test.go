@@ -159,9 +159,25 @@ func TestAddressString(t *testing.T) {
 		{Address{`B, "x" \`, "a@b"}, `"B, \"x\" \\" <a@b>`},
 		{Address{"Küche", "a@b"}, "=?utf-8?q?K=C3=BCche?= <a@b>"},
 		{Address{"a\r\nBcc: x", "a@b"}, `"a  Bcc: x" <a@b>`},
+		{Address{`Ö "x", eve@c`, "a@b"}, "=?utf-8?b?w5YgIngiLCBldmVAYw==?= <a@b>"},
+		{Address{"=?x?, (y)", "a@b"}, "=?utf-8?b?PT94PywgKHkp?= <a@b>"},
 	} {
 		if got := tt.a.String(); got != tt.want {
 			t.Errorf("%q: %s, want %s", tt.a, got, tt.want)
+		}
+	}
+}
+
+func TestAddressStringIsOneAddress(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Ö, eve@example.org", `Ö "1"`, "Ö <eve@example.org>", "Ö (x", "Ö; y: z", "=?utf-8?q?a,_b?=", `Ö \`, strings.Repeat("Ö, ", 60) + "x"} {
+		s := Address{name, "a@b"}.String()
+		word := strings.TrimSuffix(s, " <a@b>")
+		if strings.ContainsAny(word, "\"(),.:;<>@[\\]") {
+			t.Errorf("%q stands as %s", name, s)
+		}
+		if got := ParseAddresses(s); len(got) != 1 || got[0] != (Address{name, "a@b"}) {
+			t.Errorf("%q is read as %q", name, got)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func validText(s string) string {
 	return string(out)
 }
 
-// EncodeWord gives s as it may stand in unstructured text and in display names: s itself
+// EncodeWord gives s as it may stand in unstructured text: s itself
 // if it is printable ASCII that cannot be taken for an encoded word, else one or more
 // encoded words (RFC 2047).
 func EncodeWord(s string) string {
@@ -171,6 +171,21 @@ func EncodeWord(s string) string {
 	if q := mime.QEncoding.Encode("utf-8", s); len(q) <= base64.StdEncoding.EncodedLen(len(s))+20 && q != s {
 		return q
 	}
+	return encodeBase64(s)
+}
+
+// encodePhrase gives s as encoded words that may stand in a display name. Readers of addresses
+// look for quotes, commas and brackets before they decode: what RFC 2047, section 5 (3) allows
+// there are letters, digits, blanks and !*+-/=_, of which the Q encoding leaves all others as
+// they are. One comma in a name would make two addresses of one.
+func encodePhrase(s string) string {
+	if strings.ContainsAny(s, "\"#$%&'(),.:;<>@[\\]^`{|}~") {
+		return encodeBase64(strings.ToValidUTF8(singleLine(s), "\uFFFD"))
+	}
+	return EncodeWord(s)
+}
+
+func encodeBase64(s string) string {
 	// The standard library leaves printable ASCII as it is, also if it holds "=?".
 	if b := mime.BEncoding.Encode("utf-8", s); b != s {
 		return b
