@@ -161,7 +161,7 @@ func TestChannelWire(t *testing.T) {
 		o := pgp.OpenOptions{Keys: []*pgp.Key{bob.SecretKey()}, Certs: func([]byte, []pgp.Fingerprint) []*pgp.Cert { return []*pgp.Cert{alice.cert()} }, Now: time.Now()}
 		opened, err := pgp.Open(ciphertext, o)
 		if err != nil {
-			opened, err = pgp.OpenSymmetric(ciphertext, bob.secrets(), o)
+			opened, err = pgp.OpenSymmetric(ciphertext, slices.Values(bob.secrets()), o)
 		}
 		if err != nil || opened.Signature.Signer != alice.cert().Fingerprint() {
 			t.Fatalf("%+v, %v", opened, err)

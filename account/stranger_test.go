@@ -147,7 +147,7 @@ func (s *stranger) open(raw []byte, secrets []string) message.Header {
 		return root.Header
 	}
 	o := pgp.OpenOptions{Keys: []*pgp.Key{s.key}, Now: s.w.now(), MaxSize: 1 << 20}
-	opened, err := pgp.OpenSymmetric(ciphertext, secrets, o)
+	opened, err := pgp.OpenSymmetric(ciphertext, slices.Values(secrets), o)
 	if err != nil {
 		opened, err = pgp.Open(ciphertext, o)
 	}

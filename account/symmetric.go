@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"mailbridge/db"
@@ -24,12 +25,14 @@ func (a *Account) ingestSymmetric(ctx context.Context, m *arrival, ciphertext []
 	if err != nil {
 		return mirror.Ruling{}, err
 	}
-	secrets := list.secrets()
-	if len(secrets) == 0 && len(m.Raw) > maxHandshake {
+	if len(list.channels) == 0 && len(m.Raw) > maxHandshake {
 		return a.asItCame(m), nil // too large for a handshake, and there is no channel: nothing is awaited
 	}
-	a.trials.spend(len(secrets))
-	opened, err := pgp.OpenSymmetric(ciphertext, secrets, a.openOptions(ctx, m))
+	opened, err := pgp.OpenSymmetric(ciphertext, list.secrets(ctx, a), a.openOptions(ctx, m))
+	a.trials.spend(list.tried)
+	if list.err != nil {
+		return mirror.Ruling{}, list.err
+	}
 	switch {
 	case errors.Is(err, pgp.ErrNoSecret):
 		return a.locked(m), nil
@@ -67,51 +70,74 @@ func (a *Account) locked(m *arrival) mirror.Ruling {
 }
 
 // trialList are the secrets that may open a symmetric message, in the order in which they are
-// tried: there are few joins and channels, and there may be thousands of invites.
+// tried: there are few joins and channels, and there may be thousands of invites. Those are read
+// while they are tried, the newest first, and no further than to the one that fits.
 type trialList struct {
 	joins    []securejoin.Proof
 	channels []string
-	invites  []securejoin.Proof
+	invites  []securejoin.Proof // as far as they were read
+
+	small bool  // the message may be a handshake's
+	tried int   // secrets
+	err   error // why reading ended
 }
 
-// trialsFor lists what is tried on a message. A post may be as large as any mail, so that a
-// channel's secrets are tried on everything. What is larger than a handshake can only be a post;
-// and mail that was there before the account takes no step of a handshake.
-func (a *Account) trialsFor(ctx context.Context, m *arrival) (trialList, error) {
-	var list trialList
+// trialsFor begins the list of what is tried on a message. A post may be as large as any mail, so
+// that a channel's secrets are tried on everything. What is larger than a handshake can only be a
+// post; and mail that was there before the account takes no step of a handshake.
+func (a *Account) trialsFor(ctx context.Context, m *arrival) (*trialList, error) {
+	list := &trialList{small: !m.Old && len(m.Raw) <= maxHandshake}
 	err := a.db.View(ctx, func(tx *db.Tx) (err error) {
-		if list.channels, err = tx.ChannelSecrets(); err != nil || m.Old || len(m.Raw) > maxHandshake {
+		if list.channels, err = tx.ChannelSecrets(); err != nil || !list.small {
 			return err
 		}
-		if list.joins, err = tx.JoinSecrets(); err != nil {
-			return err
-		}
-		secrets, err := tx.InviteSecrets(a.now())
-		me := a.me()
-		list.invites = make([]securejoin.Proof, len(secrets))
-		for n, s := range secrets {
-			key, _ := me.inviteKey(s.ID)
-			list.invites[n] = securejoin.Proof{Fingerprint: key, Auth: s.Auth}
-		}
+		list.joins, err = tx.JoinSecrets()
 		return err
 	})
 	return list, err
 }
 
-func (l trialList) secrets() []string {
-	secrets := make([]string, 0, len(l.joins)+len(l.channels)+len(l.invites))
-	for _, p := range l.joins {
-		secrets = append(secrets, p.Secret())
+// secrets gives them one by one.
+func (l *trialList) secrets(ctx context.Context, a *Account) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		try := func(secret string) bool {
+			l.tried++
+			return yield(secret)
+		}
+		for _, p := range l.joins {
+			if !try(p.Secret()) {
+				return
+			}
+		}
+		for _, secret := range l.channels {
+			if !try(secret) {
+				return
+			}
+		}
+		if l.small {
+			l.err = a.db.View(ctx, func(tx *db.Tx) error { return l.readInvites(tx, a, try) })
+		}
 	}
-	secrets = append(secrets, l.channels...)
-	for _, p := range l.invites {
-		secrets = append(secrets, p.Secret())
+}
+
+func (l *trialList) readInvites(tx *db.Tx, a *Account, try func(string) bool) error {
+	me := a.me()
+	for s, err := range tx.InviteSecrets(a.now()) {
+		if err != nil {
+			return err
+		}
+		key, _ := me.inviteKey(s.ID)
+		proof := securejoin.Proof{Fingerprint: key, Auth: s.Auth}
+		l.invites = append(l.invites, proof)
+		if !try(proof.Secret()) {
+			return nil
+		}
 	}
-	return secrets
+	return nil
 }
 
 // opened says whose secret number n is: a join's or invite's, or that of a channel.
-func (l trialList) opened(n int) (proof *securejoin.Proof, channel string) {
+func (l *trialList) opened(n int) (proof *securejoin.Proof, channel string) {
 	if n < len(l.joins) {
 		return &l.joins[n], ""
 	}

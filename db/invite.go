@@ -1,7 +1,6 @@
 package db
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -187,46 +186,9 @@ func (tx *Tx) inviteAnswers(invites map[int64]*securejoin.Invite, where string, 
 	}, `SELECT invite_id, step, addr, at FROM invite_answer `+where+` ORDER BY id`, args...)
 }
 
-// InviteSecret is what is tried on a symmetric message.
-type InviteSecret struct {
-	ID   int64
-	Auth string
-}
-
 // ended tells tombstones from live invites.
 const ended = `(revoked > 0 OR (expires > 0 AND expires <= ?1)
 	OR (once AND EXISTS (SELECT 1 FROM invite_use u WHERE u.invite_id = invite.id)))`
-
-// InviteSecrets gives the AUTH of every invite and nothing else of them, the live ones first, each
-// as they were made last. There may be thousands, and every symmetric message asks for them: no
-// sorting, and nothing made anew for each row but its secret.
-func (tx *Tx) InviteSecrets(now time.Time) ([]InviteSecret, error) {
-	var n int
-	if err := tx.queryRow(`SELECT count(*) FROM invite`).Scan(&n); err != nil {
-		return nil, err
-	}
-	secrets := make([]InviteSecret, 0, n)
-	var id any // a driver's value is handed over as it is, and sealed without a copy
-	var sealed sql.RawBytes
-	into := []any{&id, &sealed}
-	seals := tx.unsealer("invite", "auth")
-	add := func(scan func(...any) error) error {
-		if err := scan(into...); err != nil {
-			return err
-		}
-		s := InviteSecret{ID: id.(int64)}
-		auth, err := seals.open(s.ID, sealed)
-		s.Auth = string(auth)
-		secrets = append(secrets, s)
-		return err
-	}
-	for _, which := range []string{`NOT ` + ended, ended} {
-		if err := tx.query(add, `SELECT id, auth FROM invite WHERE `+which+` ORDER BY id DESC`, unix(now)); err != nil {
-			return nil, err
-		}
-	}
-	return secrets, nil
-}
 
 // PutInvite stores what a handshake changed: uses, who asks, answers and the last note. What
 // the user decided, such as to revoke it, is not touched: it may be newer than the copy at hand.

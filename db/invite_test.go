@@ -196,13 +196,24 @@ func TestInviteOrder(t *testing.T) {
 			t.Errorf("%d are live, %v", n, err)
 		}
 		// The secrets come without being sorted by what the user sees: the last one made first.
-		secrets, err := tx.InviteSecrets(day(6))
-		var want []InviteSecret
+		var secrets, want []InviteSecret
+		for s, err := range tx.InviteSecrets(day(6)) {
+			if err != nil {
+				t.Error(err)
+			}
+			secrets = append(secrets, s)
+		}
 		for _, i := range []securejoin.Invite{young, old, used, revoked, expired} {
 			want = append(want, InviteSecret{i.ID, i.Auth})
 		}
 		if !reflect.DeepEqual(secrets, want) {
 			t.Errorf("secrets %v, want %v", secrets, want)
+		}
+		for s := range tx.InviteSecrets(day(6)) {
+			if s != want[0] {
+				t.Errorf("%v after the first one, which was enough", s)
+			}
+			break
 		}
 		return err
 	})

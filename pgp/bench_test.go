@@ -3,6 +3,7 @@ package pgp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -48,7 +49,7 @@ func BenchmarkSecrets(b *testing.B) {
 		secrets[i] = fmt.Sprintf("securejoin/0123456789ABCDEF0123456789ABCDEF01234567/%024d", i)
 	}
 	for b.Loop() {
-		if _, err := OpenSymmetric(message, secrets, OpenOptions{}); err == nil {
+		if _, err := OpenSymmetric(message, slices.Values(secrets), OpenOptions{}); err == nil {
 			b.Fatal("opened")
 		}
 	}

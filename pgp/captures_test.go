@@ -3,6 +3,7 @@ package pgp_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,7 +101,7 @@ func (b box) open(t *testing.T, m vectors.Message, ciphertext []byte, mime bool)
 		t.Errorf("%s: inspect: %v", m.File, err)
 	}
 	if info.Kind == pgp.Symmetric {
-		return pgp.OpenSymmetric(ciphertext, b.s.Secrets, o)
+		return pgp.OpenSymmetric(ciphertext, slices.Values(b.s.Secrets), o)
 	}
 	return pgp.Open(ciphertext, o)
 }

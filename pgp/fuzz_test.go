@@ -2,6 +2,7 @@ package pgp
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"mailbridge/internal/vectors"
@@ -45,7 +46,7 @@ func FuzzOpenSymmetric(f *testing.F) {
 	ciphertexts(f, "v3-contact", "channel")
 	secrets := vectors.Get(f, "v3-contact").Secrets
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, err := OpenSymmetric(b, secrets, OpenOptions{Now: now, MaxSize: 1 << 20})
+		o, err := OpenSymmetric(b, slices.Values(secrets), OpenOptions{Now: now, MaxSize: 1 << 20})
 		if (err == nil) != (o != nil) {
 			t.Error("a result and an error, or neither")
 		}

@@ -49,7 +49,7 @@ func TestDamage(t *testing.T) {
 					return []*Cert{bob.Cert()}
 				}}
 				if test.symmetric {
-					return OpenSymmetric(b, []string{"another", secret}, o)
+					return OpenSymmetric(b, slices.Values([]string{"another", secret}), o)
 				}
 				return Open(b, o)
 			}
@@ -185,7 +185,7 @@ func TestSymmetricForms(t *testing.T) {
 			}
 			w.Write(literal([]byte(hello)))
 			w.Close()
-			if o, err := OpenSymmetric(b.Bytes(), []string{"wrong", secret}, OpenOptions{}); !errors.Is(err, test.symOpen) || err == nil && (o.Secret != 1 || !o.Symmetric || string(o.Payload) != hello) {
+			if o, err := OpenSymmetric(b.Bytes(), slices.Values([]string{"wrong", secret}), OpenOptions{}); !errors.Is(err, test.symOpen) || err == nil && (o.Secret != 1 || !o.Symmetric || string(o.Payload) != hello) {
 				t.Errorf("OpenSymmetric: %v, want %v", err, test.symOpen)
 			}
 			if o, err := OpenPassphrase(b.Bytes(), secret, OpenOptions{}); !errors.Is(err, test.pass) || err == nil && string(o.Payload) != hello {
@@ -208,13 +208,13 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenSymmetric(b, nil, OpenOptions{}); !errors.Is(err, ErrNoSecret) {
+	if _, err := OpenSymmetric(b, slices.Values([]string{}), OpenOptions{}); !errors.Is(err, ErrNoSecret) {
 		t.Errorf("no secrets: %v", err)
 	}
-	if _, err := OpenSymmetric(b, append(make([]string, maxSecrets), "right"), OpenOptions{}); !errors.Is(err, ErrNoSecret) {
+	if _, err := OpenSymmetric(b, slices.Values(append(make([]string, maxSecrets), "right")), OpenOptions{}); !errors.Is(err, ErrNoSecret) {
 		t.Errorf("behind too many: %v", err)
 	}
-	if o, err := OpenSymmetric(b, append(make([]string, maxSecrets-1), "right"), OpenOptions{}); err != nil || o.Secret != maxSecrets-1 {
+	if o, err := OpenSymmetric(b, slices.Values(append(make([]string, maxSecrets-1), "right")), OpenOptions{}); err != nil || o.Secret != maxSecrets-1 {
 		t.Errorf("the last one: %v", err)
 	}
 	if _, err := Open(b, OpenOptions{Keys: []*Key{newTestKey(t, "a@example.org")}}); !errors.Is(err, ErrNoKey) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -43,13 +44,13 @@ func EncryptSymmetric(payload []byte, secret string, o SymmetricOptions) ([]byte
 
 // maxSecrets bounds the trial loop: at 1.5 µs each this is 30 ms, at 5 µs in a form that nobody writes 100.
 // What comes after them is not tried: the caller puts in front what is most likely to fit.
-const maxSecrets = 20000
+const maxSecrets = 80 * trialBlock
 
 // OpenSymmetric opens a message in the form that EncryptSymmetric writes with
-// the first of the secrets that fits; Opened.Secret is its index. Any other
-// form, a slow string-to-key function above all, is refused before any
+// the first of the secrets that fits; Opened.Secret is its index, and the later
+// ones are not asked for, but for a few that are read ahead. Any other form, a slow string-to-key function above all, is refused before any
 // secret is tried, for whoever sends such a message costs us all trials.
-func OpenSymmetric(ciphertext []byte, secrets []string, o OpenOptions) (*Opened, error) {
+func OpenSymmetric(ciphertext []byte, secrets iter.Seq[string], o OpenOptions) (*Opened, error) {
 	m, err := parseMessage(ciphertext)
 	if err != nil {
 		return nil, err
@@ -57,16 +58,15 @@ func OpenSymmetric(ciphertext []byte, secrets []string, o OpenOptions) (*Opened,
 	if err := m.checkSymmetric(); err != nil {
 		return nil, err
 	}
-	secrets = secrets[:min(len(secrets), maxSecrets)]
 	skesk, err := parseSKESK(m.esks[0])
 	if err != nil {
 		return nil, err
 	}
-	i := firstFitting(m.esks[0].body, skesk, secrets)
+	i, secret := firstFitting(m.esks[0].body, skesk, secrets)
 	if i < 0 {
 		return nil, ErrNoSecret
 	}
-	sessionKey, _, err := skesk.Decrypt([]byte(secrets[i]))
+	sessionKey, _, err := skesk.Decrypt([]byte(secret))
 	if err != nil {
 		return nil, ErrNoSecret
 	}

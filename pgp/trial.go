@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -34,51 +35,93 @@ type trial struct {
 // trialBlock is how many secrets a processor takes at a time, which is less than a millisecond.
 const trialBlock = 256
 
-// firstFitting gives the index of the first secret that opens a session key packet, or -1. Many of
-// them are shared out among the processors: other mail waits behind this one.
-func firstFitting(body []byte, skesk *packet.SymmetricKeyEncrypted, secrets []string) int {
-	var next, found atomic.Int64
-	found.Store(int64(len(secrets)))
-	try := func() {
-		fits := func(secret string) bool {
-			_, _, err := skesk.Decrypt([]byte(secret)) // authenticated: no other secret fits
-			return err == nil
+// firstFitting gives the first secret that opens a session key packet, and its index, or -1. Many
+// of them are shared out among the processors while the next ones are read: other mail waits
+// behind this one.
+func firstFitting(body []byte, skesk *packet.SymmetricKeyEncrypted, secrets iter.Seq[string]) (int, string) {
+	s := search{body: body, skesk: skesk, blocks: make(chan block), index: -1}
+	var workers sync.WaitGroup
+	from := 0
+	for list := range blocks(secrets) {
+		if from < runtime.GOMAXPROCS(0)*trialBlock {
+			workers.Go(s.work)
 		}
-		if t := newTrial(body); t != nil {
-			fits = t.fits
-		}
-		for {
-			from := next.Add(trialBlock) - trialBlock
-			if from >= found.Load() { // nothing is left, or an earlier one fits
-				return
-			}
-			block := secrets[from:min(from+trialBlock, int64(len(secrets)))]
-			if i := slices.IndexFunc(block, fits); i >= 0 {
-				lower(&found, from+int64(i))
-				return
-			}
+		s.blocks <- block{from, list}
+		if from += len(list); from >= maxSecrets || s.found.Load() {
+			break
 		}
 	}
-	var others sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), (len(secrets)+trialBlock-1)/trialBlock) - 1 {
-		others.Go(try)
-	}
-	try()
-	others.Wait()
-	if i := int(found.Load()); i < len(secrets) {
-		return i
-	}
-	return -1
+	close(s.blocks)
+	workers.Wait()
+	return s.index, s.secret
 }
 
-// lower sets a value to a smaller one.
-func lower(value *atomic.Int64, to int64) {
-	for {
-		was := value.Load()
-		if was <= to || value.CompareAndSwap(was, to) {
-			return
+// blocks cuts what comes one by one into lists of trialBlock.
+func blocks(secrets iter.Seq[string]) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		list := make([]string, 0, trialBlock)
+		for secret := range secrets {
+			if list = append(list, secret); len(list) < trialBlock {
+				continue
+			}
+			if !yield(list) {
+				return
+			}
+			list = make([]string, 0, trialBlock)
+		}
+		if len(list) > 0 {
+			yield(list)
 		}
 	}
+}
+
+// block are secrets and the index of the first of them.
+type block struct {
+	from    int
+	secrets []string
+}
+
+// search is shared by those who try.
+type search struct {
+	body   []byte
+	skesk  *packet.SymmetricKeyEncrypted
+	blocks chan block
+	found  atomic.Bool
+
+	mu     sync.Mutex
+	index  int // of the first secret that fits, as far as is known
+	secret string
+}
+
+// work tries block after block. Each that was begun is tried, so that the first secret is found
+// even if a later one is found earlier.
+func (s *search) work() {
+	fits := s.fits()
+	for b := range s.blocks {
+		if i := slices.IndexFunc(b.secrets, fits); i >= 0 {
+			s.hit(b.from+i, b.secrets[i])
+		}
+	}
+}
+
+// fits gives the sieve, or the library's check, which is authenticated, too: no other secret fits.
+func (s *search) fits() func(secret string) bool {
+	if t := newTrial(s.body); t != nil {
+		return t.fits
+	}
+	return func(secret string) bool {
+		_, _, err := s.skesk.Decrypt([]byte(secret))
+		return err == nil
+	}
+}
+
+func (s *search) hit(index int, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.index < 0 || index < s.index {
+		s.index, s.secret = index, secret
+	}
+	s.found.Store(true)
 }
 
 // Layout of the packet's body (RFC 9580, section 5.3.2): version, count, cipher, mode, count, type and hash

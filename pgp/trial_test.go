@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,7 +94,7 @@ func TestFirstFitting(t *testing.T) {
 		}
 		for _, n := range []int{0, 1, trialBlock, trialBlock + 1, 10 * trialBlock} {
 			secrets := make([]string, n)
-			if got := firstFitting(body, skesk, secrets); got != -1 {
+			if got, _ := firstFitting(body, skesk, slices.Values(secrets)); got != -1 {
 				t.Errorf("of %d wrong ones %d fits", n, got)
 			}
 			for _, want := range []int{n - 1, n / 2, 0} {
@@ -101,7 +102,7 @@ func TestFirstFitting(t *testing.T) {
 					continue
 				}
 				secrets[want] = "secret"
-				if got := firstFitting(body, skesk, secrets); got != want {
+				if got, secret := firstFitting(body, skesk, slices.Values(secrets)); got != want || secret != "secret" {
 					t.Errorf("of %d, %d fits, not %d", n, want, got)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,7 @@ func symmetric(t *testing.T, secret string) []byte {
 
 // openWith tries the secret of a live invite of Alice's.
 func openWith(ciphertext []byte) error {
-	_, err := pgp.OpenSymmetric(ciphertext, []string{securejoin.Secret(aliceKey, auth)}, pgp.OpenOptions{Now: noon})
+	_, err := pgp.OpenSymmetric(ciphertext, slices.Values([]string{securejoin.Secret(aliceKey, auth)}), pgp.OpenOptions{Now: noon})
 	return err
 }
 

@@ -1,6 +1,7 @@
 package securejoin_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func (a *arrived) openSymmetric(p *player, ciphertext []byte, o pgp.OpenOptions)
 	}
 	secrets = append(secrets, p.channel.Secrets...)
 	var err error
-	if a.opened, err = pgp.OpenSymmetric(ciphertext, secrets, o); err != nil {
+	if a.opened, err = pgp.OpenSymmetric(ciphertext, slices.Values(secrets), o); err != nil {
 		p.t.Fatal(err)
 	}
 	if n := a.opened.Secret; n < len(p.proof) {

@@ -86,7 +86,7 @@ func (d *device) open(ciphertext []byte, now time.Time) (*pgp.Opened, *securejoi
 	for _, p := range d.proof {
 		secrets = append(secrets, p.Secret())
 	}
-	opened, err := pgp.OpenSymmetric(ciphertext, secrets, o)
+	opened, err := pgp.OpenSymmetric(ciphertext, slices.Values(secrets), o)
 	if err != nil {
 		d.t.Fatal(err)
 	}

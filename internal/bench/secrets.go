@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ func wrongSecret(r *run) float64 {
 	r.must(err)
 	ours := func() time.Duration {
 		began := time.Now()
-		if _, err := pgp.OpenSymmetric(message, secrets, pgp.OpenOptions{Now: began}); !errors.Is(err, pgp.ErrNoSecret) {
+		if _, err := pgp.OpenSymmetric(message, slices.Values(secrets), pgp.OpenOptions{Now: began}); !errors.Is(err, pgp.ErrNoSecret) {
 			r.Fatal("opened: ", err)
 		}
 		return time.Since(began)
