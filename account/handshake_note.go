@@ -12,6 +12,12 @@ import (
 
 // tell leaves a note about a handshake, unless it was told already, and gives all that were.
 func (a *Account) tell(tx *db.Tx, n securejoin.Note, told []note) ([]note, error) {
+	if n.Kind == securejoin.NoteClaim {
+		peer, err := tx.PeerOrNew(n.Addr)
+		if _, kept := peer.Claim(n.Key); !kept || err != nil {
+			return told, err // there were so many that no more are kept, and it could not be accepted
+		}
+	}
 	where, err := a.whereOf(tx, n)
 	if err != nil {
 		return told, err

@@ -253,11 +253,14 @@ func (j Join) proven(in Incoming, how string, now time.Time) (Join, Outcome) {
 		bind.Replaces = j.Replaces
 	default: // came up since the user was asked
 		j.Claim, bind.Claim = true, true
+	}
+	out.Effects = append(out.Effects, bind)
+	if j.Claim {
 		out.Effects = append(out.Effects, Note{
 			Kind: NoteClaim, Addr: j.Addr, Key: j.Link.Fingerprint, Holder: in.Holder, JoinID: j.ID,
 		})
 	}
-	out.Effects = append(out.Effects, bind, j.authenticate())
+	out.Effects = append(out.Effects, j.authenticate())
 	return j, out
 }
 
