@@ -52,6 +52,9 @@ func (a *Account) readGroup(ctx context.Context, m *arrival, g groupMail) (chat,
 	} else {
 		c.apply = func(tx *db.Tx) error { return a.applyGroup(tx, g) }
 	}
+	if g.inAnothersName(after) {
+		c.warnings = []string{"from-mismatch"}
+	}
 	c.hidden = changes.Repeat() && len(m.Raw) <= maxMemberAdded // what is larger brings more than a change
 	if changes.Asked {
 		c.set = append(c.set, message.NewField("Subject", message.EncodeWord(after.Name)))
@@ -69,6 +72,22 @@ func changeText(c securejoin.Changes, me securejoin.Self) string {
 		return strings.Join(lines, "\n")
 	}
 	return "This message is about a change of the group that does not hold: it is older than what is known, or names nobody whose key is known."
+}
+
+// inAnothersName says whether a member writes as another one: its key says who it is, and not the
+// sender that is shown.
+func (g groupMail) inAnothersName(in db.Group) bool {
+	another := false
+	for _, m := range in.Current() {
+		if m.Addr != g.From.Addr {
+			continue
+		}
+		if m.Fingerprint == g.Signer {
+			return false
+		}
+		another = true
+	}
+	return another
 }
 
 // mergeGroup merges a message into its group, as it is stored, without storing it. Of a group that

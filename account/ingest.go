@@ -342,7 +342,11 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 	if err != nil || chat.hidden {
 		return mirror.Ruling{Verdict: mirror.Hide, Kind: mirror.Control, Apply: chat.applyAlone}, err
 	}
-	security.Warnings = append(security.Warnings, chat.warnings...)
+	for _, warning := range chat.warnings {
+		if !slices.Contains(security.Warnings, warning) {
+			security.Warnings = append(security.Warnings, warning)
+		}
+	}
 	payload := chat.show(&merged.Header, opened.Payload)
 	shown := &security
 	if good && a.me().has(opened.Signature.Signer) && a.own(s.from) {

@@ -101,7 +101,7 @@ func (s *sighting) readOpened(m *arrival, h message.Header, opened *pgp.Opened) 
 
 // applySighting learns from a message in the transaction that shows it.
 func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
-	if !s.effective || !s.Counts() || a.own(s.from) {
+	if !s.effective || !s.Counts() || a.own(s.from) || bridgeAddr(s.from) {
 		return db.KeyKept, nil
 	}
 	peer, err := tx.PeerOrNew(s.from)
@@ -140,7 +140,7 @@ func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
 // applyGossip learns the keys of the other recipients of a signed message.
 func (a *Account) applyGossip(tx *db.Tx, s sighting, introducer string) error {
 	for _, g := range s.gossip {
-		if a.own(g.Addr) || g.Addr == s.from || a.me().has(g.Cert.Fingerprint()) {
+		if a.own(g.Addr) || bridgeAddr(g.Addr) || g.Addr == s.from || a.me().has(g.Cert.Fingerprint()) {
 			continue
 		}
 		if _, err := tx.MergeCert(g.Cert, s.Effective); err != nil {
