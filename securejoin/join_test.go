@@ -122,7 +122,7 @@ func TestJoinOfAnotherKey(t *testing.T) {
 	}
 	in.Holder = bobKey // came up since
 	j, out = j.Receive(bobSelf, in, noon)
-	expect(t, out, securejoin.Consume, nil, "Note", "Bind", "Send")
+	expect(t, out, securejoin.Consume, nil, "Bind", "Note", "Send")
 	if b := effect[securejoin.Bind](t, out); !b.Claim || !j.Claim {
 		t.Errorf("bound %+v", b)
 	}
