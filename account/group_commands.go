@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -103,7 +104,7 @@ func (a *Account) RemoveMember(ctx context.Context, group, address string) (Grou
 		case a.own(addr):
 			return c, badData(nil, "that is you: leave the group with: bridge group leave")
 		}
-		return c, badData(nil, "%s is not in the group", addr)
+		return c, fmt.Errorf("%w: no member %s", ErrNotFound, addr)
 	})
 }
 

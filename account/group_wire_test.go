@@ -212,10 +212,13 @@ func TestGroupRefuses(t *testing.T) {
 	if _, err := alice.GroupMembers(ctx, "None"); !isNotFound(err) {
 		t.Errorf("%v", err)
 	}
-	for what, arg := range map[string]string{"add": "zoe@example.net", "remove": "zoe@example.net", "rename": " ", "encryption": "never"} {
+	for what, arg := range map[string]string{"add": "zoe@example.net", "remove": "zoe", "rename": " ", "encryption": "never"} {
 		if _, err := changeOf(alice, g.ID, what, arg); !isBadData(err) {
 			t.Errorf("%s %q: %v", what, arg, err)
 		}
+	}
+	if _, err := changeOf(alice, g.ID, "remove", "zoe@example.net"); !isNotFound(err) {
+		t.Errorf("%v", err)
 	}
 	if _, err := changeOf(alice, g.ID, "add", bob.addr); !isBadData(err) {
 		t.Errorf("%v", err)
