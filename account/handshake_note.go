@@ -22,7 +22,11 @@ func (a *Account) tell(tx *db.Tx, n securejoin.Note, told []note) ([]note, error
 	if err != nil {
 		return told, err
 	}
-	news := handshakeNote(n, where)
+	final, err := a.finalEndOf(tx, n)
+	if err != nil {
+		return told, err
+	}
+	news := handshakeNote(n, where, final)
 	if slices.Contains(told, news) {
 		return told, nil
 	}
@@ -57,6 +61,18 @@ func (a *Account) whereOf(tx *db.Tx, n securejoin.Note) (string, error) {
 	return fmt.Sprintf("the %s “%s”", kind, name), err
 }
 
+// finalEndOf says why the invite of a note about its end cannot live again; empty: it can.
+func (a *Account) finalEndOf(tx *db.Tx, n securejoin.Note) (string, error) {
+	if n.Kind != securejoin.NoteRevoked && n.Kind != securejoin.NoteExpired {
+		return "", nil
+	}
+	i, err := tx.Invite(n.InviteID)
+	if err != nil {
+		return "", notFoundIsNone(err)
+	}
+	return a.finalEnd(tx, i)
+}
+
 func notFoundIsNone(err error) error {
 	if errors.Is(err, db.ErrNotFound) {
 		return nil
@@ -65,8 +81,8 @@ func notFoundIsNone(err error) error {
 }
 
 // handshakeNote words what a handshake has to tell. where is the group or channel that it is
-// about; empty: a contact.
-func handshakeNote(n securejoin.Note, where string) note {
+// about; empty: a contact. final is why an invite that has ended cannot live again, if so.
+func handshakeNote(n securejoin.Note, where, final string) note {
 	switch n.Kind {
 	case securejoin.NoteJoined:
 		return joinedNote(n, where)
@@ -77,7 +93,7 @@ func handshakeNote(n securejoin.Note, where string) note {
 	case securejoin.NoteAsked:
 		return askedNote(n, where)
 	case securejoin.NoteRevoked, securejoin.NoteExpired, securejoin.NoteUsed, securejoin.NoteNotFor:
-		return refusedJoinNote(n, where)
+		return refusedJoinNote(n, where, final)
 	}
 	what := "The invite of " + n.Addr
 	if where != "" {
@@ -126,12 +142,15 @@ func askedNote(n securejoin.Note, where string) note {
 }
 
 // refusedJoinNote tells exactly why a join was refused. The joiner hears nothing.
-func refusedJoinNote(n securejoin.Note, where string) note {
+func refusedJoinNote(n securejoin.Note, where, final string) note {
 	what := fmt.Sprintf("your invite %d", n.InviteID)
 	if where != "" {
 		what += " to " + where
 	}
 	revive := fmt.Sprintf("\n\nIf it is to be good again:\n\n  bridge invite revive %d", n.InviteID)
+	if final != "" {
+		revive = "\n\nIt cannot be made good again: " + final + "."
+	}
 	day := n.At.Format(time.DateOnly)
 	var end string
 	switch {

@@ -177,11 +177,25 @@ func (a *Account) ReviveInvite(ctx context.Context, idOrLink string) (Invite, er
 	return a.reviveLink(ctx, link)
 }
 
-func (a *Account) revive(tx *db.Tx, i securejoin.Invite) error {
+// mayRevive says, by an error for the user, whether an invite that has ended could lead anywhere.
+func (a *Account) mayRevive(tx *db.Tx, i securejoin.Invite) error {
 	if _, ended := a.me().inviteKey(i.ID); ended {
 		return badData(nil, "this invite names a key that you do not use any more; make a new one")
 	}
-	if err := a.stillAdmits(tx, i); err != nil {
+	return a.stillAdmits(tx, i)
+}
+
+// finalEnd says why an invite that has ended cannot live again; empty: it can.
+func (a *Account) finalEnd(tx *db.Tx, i securejoin.Invite) (string, error) {
+	err := a.mayRevive(tx, i)
+	if bad, ok := errors.AsType[*BadData](err); ok {
+		return bad.Text, nil
+	}
+	return "", err
+}
+
+func (a *Account) revive(tx *db.Tx, i securejoin.Invite) error {
+	if err := a.mayRevive(tx, i); err != nil {
 		return err
 	}
 	revived, err := i.Revive(a.now())
@@ -256,7 +270,7 @@ func (a *Account) ownLink(tx *db.Tx, link securejoin.Link) (i securejoin.Invite,
 }
 
 // ownInvite says of a link that is our own what can be done with it.
-func (a *Account) ownInvite(i securejoin.Invite, known bool, link string) error {
+func (a *Account) ownInvite(tx *db.Tx, i securejoin.Invite, known bool, link string) error {
 	err := securejoin.ErrOwnInvite
 	switch state := i.State(a.now()); {
 	case !known:
@@ -266,7 +280,14 @@ func (a *Account) ownInvite(i securejoin.Invite, known bool, link string) error 
 	case state == securejoin.Used:
 		return badData(err, "this invite is your own, and it is used up")
 	default:
-		return badData(err, "this invite is your own; it is %s\nmake it good again with: bridge invite revive %d", state, i.ID)
+		hint, failed := a.finalEnd(tx, i)
+		if failed != nil {
+			return failed
+		}
+		if hint == "" {
+			hint = fmt.Sprintf("make it good again with: bridge invite revive %d", i.ID)
+		}
+		return badData(err, "this invite is your own; it is %s\n%s", state, hint)
 	}
 }
 

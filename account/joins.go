@@ -30,7 +30,7 @@ func (a *Account) Join(ctx context.Context, text string, o JoinOptions) (Join, e
 		case err != nil:
 			return err
 		case own:
-			return a.ownInvite(i, remembered, text)
+			return a.ownInvite(tx, i, remembered, text)
 		}
 		known, again, err := a.joinedBefore(tx, link)
 		if err != nil {

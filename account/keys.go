@@ -238,7 +238,7 @@ func importNote(old, key *pgp.Key, revoked int) note {
 	return note{
 		subject: "Your key was replaced",
 		text: fmt.Sprintf("Another key was imported, and is your own from now on. The one before is kept to open old mail.%s "+
-			"Contacts who have verified the key of before will be told that it has changed. Groups that you joined with it must be joined anew.\n\n"+
+			"Contacts who have verified the key of before will be told that it has changed. Groups that you were in with it must be joined anew. Channels that you made with it cannot be written into any more.\n\n"+
 			"Key of before:\n%s\nKey of now:\n%s", links.String(), old.Fingerprint(), key.Fingerprint()),
 	}
 }

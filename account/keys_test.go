@@ -272,6 +272,10 @@ func TestLinkOfTheKeyBefore(t *testing.T) {
 	if !errors.As(err, &bad) {
 		t.Errorf("revived: %v", err)
 	}
+	_, err = alice.Join(t.Context(), i.Link, account.JoinOptions{})
+	wantBadData(t, err, "it is revoked\nthis invite names a key that you do not use any more")
+	alice.want("Bridge", "It cannot be made good again: this invite names a key", 1)
+	alice.want("Bridge", "bridge invite revive", 0)
 	w.advance(25 * time.Hour) // one note a day
 	alice.restart()
 	carol.joinsLink(i.Link, account.JoinPending)
