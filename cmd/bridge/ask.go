@@ -45,7 +45,7 @@ func (a *app) sendRest(conn *connection, of accountArgs) error {
 		return err
 	}
 	if left.Queued > 0 {
-		a.tell("It is stored, but not all of its mail is sent: no bridge is running, the next bridge run does it.")
+		a.tell("It is stored, but not all of its mail is sent%s: no bridge is running, the next bridge run does it.", left.because())
 	}
 	return nil
 }
@@ -59,7 +59,23 @@ const (
 )
 
 type sendReply struct {
-	Queued int `json:"queued"`
+	Queued int    `json:"queued"`
+	Why    string `json:"why"` // the provider's trouble, if there is some
+}
+
+func (r sendReply) because() string {
+	if r.Why == "" {
+		return ""
+	}
+	return " (" + clean(r.Why) + ")"
+}
+
+func replySent(s account.Status) sendReply {
+	r := sendReply{Queued: s.Queued}
+	if len(s.Warnings) > 0 {
+		r.Why = s.Warnings[0]
+	}
+	return r
 }
 
 // send lets an account of a bridge without a service send what waits. What cannot be
@@ -71,7 +87,7 @@ func (b *bridge) send(ctx context.Context, args accountArgs) (sendReply, error) 
 	}
 	s := e.State(ctx)
 	if b.accounts.serving || s.Queued == 0 {
-		return sendReply{s.Queued}, nil
+		return replySent(s), nil
 	}
 	if e, err = b.accounts.active(ctx, args.Account); err != nil {
 		return sendReply{}, err
@@ -83,10 +99,10 @@ func (b *bridge) send(ctx context.Context, args accountArgs) (sendReply, error) 
 		case <-time.After(sendPoll):
 			s = e.State(ctx)
 		case <-wait.Done():
-			return sendReply{s.Queued}, ctx.Err()
+			return replySent(s), ctx.Err()
 		}
 	}
-	return sendReply{s.Queued}, nil
+	return replySent(s), nil
 }
 
 // unreachable says that the provider was tried and is not there. An account that has only

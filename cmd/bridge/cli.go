@@ -18,7 +18,7 @@ import (
 // stand before or after its command (see forward).
 type grammar struct {
 	Account  []string `name:"account" placeholder:"ADDRESS" sep:"none" help:"The account that is meant; needless where there is only one."`
-	LogLevel *string  `name:"log-level" placeholder:"LEVEL" help:"debug, info, warn (the default) or error, on stderr."`
+	LogLevel *string  `name:"log-level" placeholder:"LEVEL" help:"debug, info, warn or error, on stderr. Of the service the default is warn, of other commands error."`
 
 	Demo     demoCmd     `cmd:"" help:"Show everything at work: two bridges, a handshake, encrypted mail both ways."`
 	Accounts accountCmds `cmd:"" name:"account" help:"Add an account, list accounts, show settings, replace a password."`
@@ -47,6 +47,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	grammar        *grammar
+	waits          bool // for others, and maybe for long: the log tells what keeps it
 }
 
 // execute runs one command line and gives the exit code.
@@ -213,7 +214,11 @@ func (a *app) own(d dirs) (*bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := a.logger(c)
+	level := "error" // what matters a command says by itself, in one line
+	if a.waits {
+		level = "warn"
+	}
+	log, err := a.logger(c, level)
 	if err != nil {
 		return nil, err
 	}

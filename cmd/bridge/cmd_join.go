@@ -38,6 +38,7 @@ func (c *joinNewCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	a.waits = c.Wait
 	conn, err := a.connect()
 	if err != nil {
 		return err

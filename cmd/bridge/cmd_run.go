@@ -38,7 +38,7 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(file)
+	log, err := a.logger(file, "warn")
 	if err != nil {
 		return err
 	}
@@ -60,8 +60,8 @@ func (c *runCmd) Run(a *app) error {
 }
 
 // logger writes to stderr. Flag, environment, file, default, in this order.
-func (a *app) logger(c config) (*slog.Logger, error) {
-	return logger(a.stderr, setting(a.grammar.LogLevel, "MAILBRIDGE_LOG_LEVEL", c.LogLevel, "warn"))
+func (a *app) logger(c config, level string) (*slog.Logger, error) {
+	return logger(a.stderr, setting(a.grammar.LogLevel, "MAILBRIDGE_LOG_LEVEL", c.LogLevel, level))
 }
 
 type serverOptions struct {
