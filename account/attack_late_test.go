@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -318,4 +319,97 @@ func TestAttackAddressOfMember(t *testing.T) {
 // gossipField is what a message says of the key of one of its recipients.
 func gossipField(addr string, key *pgp.Key) string {
 	return "Autocrypt-Gossip: " + autocrypt.Header{Addr: addr, Cert: key.Cert()}.GossipValue() + "\n"
+}
+
+// TestAttackEverythingAgain: whoever has all that was ever sent, and sends it again in whatever
+// order, brings nobody back into a group or channel, lifts no revocation and changes no key.
+func TestAttackEverythingAgain(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, provider.Options{})
+			people := w.circle("alice", "bob", "carol", "dave")
+			alice, bob, carol, dave := people[0], people[1], people[2], people[3]
+			erin := w.add("erin")
+			erin.joins(alice.inviteTo(account.InviteOptions{}).Link)
+			channel := bob.createChannel("News")
+			w.subscribe(bob, channel.ID, carol, dave, erin)
+			w.agree("alice bob carol dave erin", people...)
+			w.advance(time.Minute)
+			alice.change("remove", carol.addr)
+			erin.change("leave", "")
+			if _, err := bob.RemoveSubscriber(t.Context(), channel.ID, carol.addr); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dave.LeaveChannel(t.Context(), channel.ID); err != nil {
+				t.Fatal(err)
+			}
+			w.agree("alice bob dave", alice, bob, dave)
+			bob.change("rename", "Reading club")
+			w.eventually("the name is known", func() bool { return dave.group().Name == "Reading club" && alice.group().Name == "Reading club" })
+			w.eventually("one is left", func() bool { return len(bob.subscribers()) == 1 })
+			w.eventually("with the new secret", func() bool { return slices.Equal(erin.secrets(), bob.secrets()) })
+			people = append(people, erin)
+			state := func() string {
+				var all []string
+				for _, p := range people {
+					p.synced()
+					contacts, err := p.Contacts(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, c := range contacts {
+						all = append(all, fmt.Sprint(p.addr, c.Address, c.Fingerprint, c.Verified, c.Candidates))
+					}
+					g := p.group()
+					all = append(all, fmt.Sprint(g.Name, g.Member, p.members(), len(p.secrets()), p.linksTo("group"), p.State(t.Context()).OpenInvites))
+				}
+				return strings.Join(append(all, bob.subscribers()...), "\n")
+			}
+			before := state()
+			sent := w.provider.Submissions()
+			random := mathrand.New(mathrand.NewPCG(seed, 1))
+			random.Shuffle(len(sent), func(i, j int) { sent[i], sent[j] = sent[j], sent[i] })
+			w.advance(time.Minute)
+			for _, s := range sent {
+				for _, to := range s.To {
+					if err := w.provider.Deliver(to, again(s.Data)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if after := state(); after != before {
+				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+			if n := len(w.provider.Submissions()); n != len(sent) {
+				t.Errorf("%d messages were answered", n-len(sent))
+			}
+		})
+	}
+}
+
+// TestAttackEndForTheKeyBefore: what ends a join that another own key began takes us in nowhere.
+func TestAttackEndForTheKeyBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	bob, ivy := w.add("bob"), w.stranger("ivy")
+	link := ivy.links()["group"]
+	j := bob.follow(link)
+	ivy.send(bob, pubkey(link))
+	bob.sent()
+	end := ivy.memberAdded(bob, link)
+	bob.imports(w.fromApp(bob.addr))
+	w.deliver(bob, end)
+	w.deliver(bob, ivy.write(bob, pubkey(link)))
+	bob.synced()
+	if s := bob.state(j.ID); s.State != account.JoinFailed {
+		t.Errorf("%+v", s)
+	}
+	if groups, err := bob.Groups(t.Context()); err != nil || len(groups) != 0 {
+		t.Errorf("%+v, %v", groups, err)
+	}
+	if m := bob.wait(mailbox.Inbox, "was added"); !slices.Contains(securityOf(m).Warnings, "not-a-member") {
+		t.Errorf("%s", m.raw)
+	}
 }
