@@ -153,6 +153,55 @@ func TestAttackCancelledJoinOfGroup(t *testing.T) {
 	}
 }
 
+// TestAttackForgottenReplay: when it is not known any more that a step was taken, or a join
+// cancelled, what is sent again has no effect all the same.
+func TestAttackForgottenReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob, ivy := w.add("alice"), w.add("bob"), w.stranger("ivy")
+	channel := alice.createChannel("News")
+	w.subscribe(alice, channel.ID, bob)
+	steps := w.provider.Submissions()
+	if _, err := bob.LeaveChannel(t.Context(), channel.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("he is out", func() bool { return len(alice.subscribers()) == 0 })
+	if _, err := alice.ResetContact(t.Context(), bob.addr); err != nil {
+		t.Fatal(err)
+	}
+	link := ivy.links()["group"]
+	j := bob.follow(link)
+	ivy.send(bob, pubkey(link))
+	if _, err := bob.CancelJoin(t.Context(), j.ID); err != nil {
+		t.Fatal(err)
+	}
+	end := ivy.memberAdded(bob, link)
+	for range 3 {
+		w.advance(200 * 24 * time.Hour)
+		alice.restart()
+		bob.restart()
+		alice.tidied()
+		bob.tidied()
+	}
+	before := len(w.provider.Submissions())
+	for _, s := range steps {
+		for _, to := range s.To {
+			if err := w.provider.Deliver(to, again(s.Data)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.deliver(bob, end)
+	alice.synced()
+	bob.synced()
+	if c := alice.contact(bob.addr); len(alice.subscribers()) != 0 || c.Verified || bob.channel().Open || len(w.provider.Submissions()) != before {
+		t.Errorf("%v, %+v, %+v, %d messages", alice.subscribers(), c, bob.channel(), len(w.provider.Submissions())-before)
+	}
+	if groups, err := bob.Groups(t.Context()); err != nil || len(groups) != 0 {
+		t.Errorf("%+v, %v", groups, err)
+	}
+}
+
 // TestAttackSecondEndOfAJoin: of two messages that end a join the second does not end the next one,
 // which waits for the inviter's approval.
 func TestAttackSecondEndOfAJoin(t *testing.T) {

@@ -148,6 +148,9 @@ func (a *Account) declined(tx *db.Tx, g groupMail) (bool, error) {
 	if g.Proven || g.elsewhere || g.Added != nil && g.Added.Key == a.key().Fingerprint() && !g.endsJoin {
 		return false, nil
 	}
+	if a.now().Sub(g.Date) > securejoin.Tombstone {
+		return true, nil // such a join would be forgotten
+	}
 	joins, err := tx.Joins()
 	for _, j := range joins {
 		if !j.Observed && j.Link.Kind == securejoin.Group && j.Link.GroupID == g.ID {

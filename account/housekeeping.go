@@ -12,9 +12,9 @@ import (
 const (
 	// houseEvery is how often joins that wait are looked at; their times are hours and days.
 	houseEvery = time.Minute
-	// handledFor is how long a handshake message is remembered, so that a copy of it that
-	// turns up again changes nothing. No provider keeps mail in a queue for longer.
-	handledFor = 400 * 24 * time.Hour
+	// handledFor is a day longer than a message that comes again must be known: the clock of who
+	// wrote it may be ahead.
+	handledFor = securejoin.HandledFor + 24*time.Hour
 )
 
 // keepHouse repeats or fails joins that wait too long, and forgets what has outlived its use.

@@ -141,6 +141,18 @@ func (in Incoming) From() string {
 	return in.InnerFrom
 }
 
+// HandledFor is how long a message is remembered, so that a copy of it that
+// turns up again changes nothing. No provider keeps mail in a queue for longer.
+// A joiner's step that is older is not taken: nobody knows any more whether it
+// was.
+const HandledFor = 400 * 24 * time.Hour
+
+// forgotten says whether a message may have been handled longer ago than it is
+// remembered.
+func (in Incoming) forgotten(now time.Time) bool {
+	return !in.Date.IsZero() && now.Sub(in.Date) >= HandledFor
+}
+
 // Handled is the key under which the message is remembered, so that it is
 // processed once: its signer, or for an unsigned one whose secret opened it,
 // and its Message-ID.

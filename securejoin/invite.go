@@ -103,6 +103,8 @@ func (i Invite) requestPubkey(me Self, in Incoming, now time.Time) (Invite, Outc
 	switch {
 	case in.Blocked:
 		return i, refuse(Consume, ErrBlocked)
+	case in.forgotten(now):
+		return i, refuse(Consume, ErrRepeat)
 	case !i.isFor(in.From()):
 		return i.refused(in, Note{Kind: NoteNotFor, For: i.For}, ErrAddr, now)
 	}
@@ -151,6 +153,8 @@ func (i Invite) requestWithAuth(me Self, in Incoming, now time.Time) (Invite, Ou
 	switch {
 	case in.Blocked:
 		return i, refuse(Consume, ErrBlocked)
+	case in.forgotten(now):
+		return i, refuse(Consume, ErrRepeat)
 	case !i.isFor(in.From()):
 		return i.refused(in, Note{Kind: NoteNotFor, For: i.For}, ErrAddr, now)
 	case in.Key != nil && !in.Key.CanEncrypt(now):
