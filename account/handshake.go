@@ -80,7 +80,10 @@ func (a *Account) takeStep(ctx context.Context, in securejoin.Incoming, show fun
 	}
 	switch step.verdict {
 	case securejoin.Deliver:
-		return mirror.Ruling{}, false, nil
+		if len(step.effects) > 0 { // a note on what is shown
+			err = a.db.Update(ctx, func(tx *db.Tx) error { return a.applyHandshake(tx, in) })
+		}
+		return mirror.Ruling{}, false, err
 	case securejoin.Show:
 		ruling, err := show()
 		return ruling, true, err

@@ -101,7 +101,8 @@ func TestInviterWithoutKeyInside(t *testing.T) {
 }
 
 // TestAttackPlainRequest: a plain request is hidden and answered only if it proves the number of
-// a live invite, in its own form and with a key that can be answered. All else is ordinary mail.
+// a live invite, in its own form and with a key that can be answered. All else is ordinary mail; of
+// what proves the number of an ended invite the user is told, too.
 func TestAttackPlainRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, provider.Options{})
@@ -140,7 +141,8 @@ func TestAttackPlainRequest(t *testing.T) {
 	if got := eve.answers(); len(got) != 0 {
 		t.Errorf("answers %v", got)
 	}
-	alice.want(mailbox.Bridge, "", 0)
+	alice.want(mailbox.Bridge, "by your invite "+revoked.ID+", which was revoked on", 1)
+	alice.want(mailbox.Bridge, "", 1)
 }
 
 // TestPlainRequestBeforeTheAccount: mail that was there before the account is never answered.

@@ -467,7 +467,9 @@ func TestByNumber(t *testing.T) {
 		}
 	}
 	ended := plainRequest(parsedCert(t))
-	_, out := dead.Receive(aliceSelf, ended, noon)
+	dead, out := dead.Receive(aliceSelf, ended, noon)
+	expect(t, out, securejoin.Deliver, securejoin.ErrEnded, "Note")
+	_, out = dead.Receive(aliceSelf, ended, noon.Add(time.Hour))
 	expect(t, out, securejoin.Deliver, securejoin.ErrEnded)
 }
 

@@ -61,8 +61,10 @@ func (i Invite) request(me Self, in Incoming, now time.Time) (Invite, Outcome) {
 	}
 	if state := i.State(now); state != Live && (state != Used || !i.usedBy(in.Key.Fingerprint(), in.From())) {
 		// The number alone is no secret that opens anything: the mail is
-		// shown, and there is nothing to tell beside it.
-		return i, refuse(Deliver, ErrEnded)
+		// shown, and what it was is told beside it.
+		i, out := i.ended(in, now)
+		out.Verdict = Deliver
+		return i, out
 	}
 	switch {
 	case in.Blocked:
