@@ -111,8 +111,7 @@ func (a *Account) ingestPlain(ctx context.Context, m *arrival) (mirror.Ruling, e
 			if err := a.markUnopened(tx, m); err != nil {
 				return err
 			}
-			_, err := a.applySighting(tx, s)
-			return err
+			return a.applySighting(tx, s)
 		},
 	}, nil
 }
@@ -150,8 +149,7 @@ func (a *Account) ingestSigned(ctx context.Context, m *arrival) (mirror.Ruling, 
 			if err := a.rememberSigner(tx, row, s, security); err != nil {
 				return err
 			}
-			_, err := a.applySighting(tx, s)
-			return err
+			return a.applySighting(tx, s)
 		},
 	}, nil
 }
@@ -352,7 +350,7 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 	if good && a.me().has(opened.Signature.Signer) && a.own(s.from) {
 		shown, keywords = nil, nil // our own mail
 	}
-	id := soleMessageID(&merged, m)
+	id := soleMessageID(&merged, m) // which the view then shows
 	r := mirror.Ruling{
 		Verdict:   mirror.Deliver,
 		Kind:      mirror.Opened,
@@ -361,19 +359,17 @@ func (a *Account) ingestOpened(ctx context.Context, m *arrival, opened *pgp.Open
 		MessageID: id,
 	}
 	r.Apply = func(tx *db.Tx, row int64) error {
-		if err := errors.Join(a.markProtected(tx, m.outer, merged.Header), chat.applyAlone(tx, row)); err != nil {
+		err := errors.Join(a.markProtected(tx, m.outer, merged.Header), chat.applyAlone(tx, row))
+		if err == nil && shown != nil {
+			err = a.rememberSigner(tx, row, s, security)
+		}
+		switch {
+		case err != nil:
 			return err
-		}
-		if shown != nil {
-			if err := a.rememberSigner(tx, row, s, security); err != nil {
-				return err
-			}
-		}
-		if m.origin == madeElsewhere && !m.Old {
+		case m.origin == madeElsewhere && !m.Old:
 			return a.applyElsewhere(tx, m, s)
 		}
-		_, err := a.applySighting(tx, s)
-		return err
+		return a.applySighting(tx, s)
 	}
 	if m.origin == madeElsewhere {
 		r.After = a.outbox.kick

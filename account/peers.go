@@ -100,41 +100,41 @@ func (s *sighting) readOpened(m *arrival, h message.Header, opened *pgp.Opened) 
 }
 
 // applySighting learns from a message in the transaction that shows it.
-func (a *Account) applySighting(tx *db.Tx, s sighting) (db.KeyChange, error) {
+func (a *Account) applySighting(tx *db.Tx, s sighting) error {
 	if !s.effective || !s.Counts() || a.own(s.from) || bridgeAddr(s.from) {
-		return db.KeyKept, nil
+		return nil
 	}
 	peer, err := tx.PeerOrNew(s.from)
 	if err != nil {
-		return db.KeyKept, err
+		return err
 	}
 	if s.Header == nil && peer.Key() == "" {
-		return db.KeyKept, nil // nothing is known, and nothing to learn
+		return nil // nothing is known, and nothing to learn
 	}
 	if s.Header != nil {
 		if _, err := tx.MergeCert(s.Header.Cert, s.Effective); err != nil {
-			return db.KeyKept, err
+			return err
 		}
 	}
 	peer, change := peer.Saw(s.Sighting)
 	bound := s.signer != "" && s.signer == peer.Key()
 	peer.ReadsHidden = peer.ReadsHidden || s.readsHidden && bound
 	if err := tx.PutPeer(peer); err != nil {
-		return change, err
+		return err
 	}
 	if change == db.KeyCandidate {
 		if err := a.leave(tx, candidateNote(peer, s.Header.Cert.Fingerprint())); err != nil {
-			return change, err
+			return err
 		}
 	}
 	if !bound {
-		return change, nil
+		return nil
 	}
 	introducer := ""
 	if peer.Trust(s.signer) == db.TrustVerified {
 		introducer = s.from
 	}
-	return change, a.applyGossip(tx, s, introducer)
+	return a.applyGossip(tx, s, introducer)
 }
 
 // applyGossip learns the keys of the other recipients of a signed message.
