@@ -227,7 +227,7 @@ func findGroup(list []account.Group, name string) (account.Group, error) {
 	case 1:
 		return named[0], nil
 	}
-	return account.Group{}, refuse(exitUsage, "several groups are called %s\nname one by its id; see bridge group list", quoted(name))
+	return account.Group{}, refuse(exitData, "several groups are called %s\nname one by its id; see bridge group list", quoted(name))
 }
 
 func (b *bridge) handleChannels(t *web.Table) {
