@@ -194,3 +194,71 @@ func TestAttackLargeMachineMail(t *testing.T) {
 	alice.want(mailbox.Inbox, "<repeat10@x>", 0)
 	alice.want(mailbox.Inbox, "<repeat7340032@x>", 1)
 }
+
+// TestAttackGroupInTheClear: nothing that strangers or members write lets a letter out in the clear,
+// into a group that need not be encrypted but whose members have keys, or into one that must be.
+func TestAttackGroupInTheClear(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	ctx := t.Context()
+	people := w.circle("alice", "bob")
+	alice, bob := people[0], people[1]
+	app := alice.group()
+	w.provider.AddUser("zoe@example.org", "pw")
+	zoe, other := w.newKey("zoe@example.org"), w.newKey("zoe@example.org")
+	plain := func(from, id, more string) {
+		w.deliver(alice, []byte(crlf(outerOf(from, alice.addr, id)+"Chat-Version: 1.0\nChat-Group-ID: "+app.ID+"\n")+more+"\r\nin the clear "+id+"\r\n"))
+		alice.wait(mailbox.Inbox, "in the clear "+id)
+	}
+	plain("zoe@example.org", "key@x", autocryptField("zoe@example.org", zoe))
+	open, err := alice.CreateGroup(ctx, "Open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, arg := range map[string]string{"add": "zoe@example.org", "encryption": "when-possible"} {
+		if _, err := changeOf(alice, open.ID, what, arg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sealed := func(g account.Group, id string, to *pgp.Key, more string) {
+		t.Helper()
+		_, err := alice.Submit(ctx, alice.addr, []string{g.Address}, []byte(crlf(fmt.Sprintf("From: %s\nTo: %s\nSubject: Hello\nMessage-ID: <%s>\n%s\nfor members\n", alice.addr, g.Address, id, more))))
+		last := w.last(alice)
+		if err != nil || strings.Contains(string(last.Data), "for members") || !strings.Contains(string(last.Data), id) {
+			t.Errorf("%v: %.900s", err, last.Data)
+			return
+		}
+		if _, err := pgp.Open(splitOf(t, last.Data), pgp.OpenOptions{Keys: []*pgp.Key{to}, Now: w.now(), MaxSize: 1 << 20}); err != nil {
+			t.Errorf("the member cannot read it: %v", err)
+		}
+	}
+	sealed(open, "first@client", zoe, "")
+	plain("zoe@example.org", "other@x", autocryptField("zoe@example.org", other))
+	plain("zoe@example.org", "none@x", "")
+	plain(bob.addr, "bobs@x", autocryptField(bob.addr, other))
+	w.say(said{from: bob.addr, key: other, to: []*person{bob}, text: "to bob"})
+	sealed(open, "second@client", zoe, "")
+	sealed(app, "third@client", bob.SecretKey(), "")
+	sealed(app, "plain@client", bob.SecretKey(), "Mailbridge-Encrypt: no\n")
+	if _, err := alice.ResetContact(ctx, bob.addr); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.ResetContact(ctx, "zoe@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	sealed(open, "fourth@client", zoe, "")
+	sealed(app, "fifth@client", bob.SecretKey(), "")
+	// A member whose program keeps groups adds somebody without a key, in the form of one that keeps
+	// none: the group stays as it is.
+	w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, `"hidden-recipients": ;`, "mua@x"), crlf(fmt.Sprintf(
+		"From: %s\nTo: %s, yan@example.org\nDate: %s\nMessage-ID: <mua@x>\nChat-Group-ID: %s\nChat-Group-Member-Fpr: %s %s\nContent-Type: text/plain; hp=\"cipher\"\n\nwith yan\n",
+		bob.addr, alice.addr, w.now().Format(time.RFC1123Z), app.ID, alice.fpr(), strings.Repeat("AB", 20))), bob.SecretKey()))
+	alice.wait(mailbox.Inbox, "with yan")
+	_, err = alice.Submit(ctx, alice.addr, []string{app.Address}, []byte(crlf("From: "+alice.addr+"\nTo: "+app.Address+"\nSubject: x\n\nfor members\n")))
+	refused(t, err, "yan@example.org")
+	_, err = changeOf(alice, app.ID, "encryption", "when-possible")
+	wantBadData(t, err, "shows only encrypted mail") // though nothing is known of his key any more
+	for _, v := range w.provider.Violations() {
+		t.Error(v)
+	}
+}

@@ -89,7 +89,11 @@ func (a *Account) chatMember(tx *db.Tx, g db.Group) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if slices.ContainsFunc(peers, func(p db.Peer) bool { return p.ReadsHidden && p.Key() == m.Fingerprint }) {
+		peer, err := tx.PeerOrNew(m.Addr) // whose key may be another one, or was reset
+		if err != nil {
+			return "", err
+		}
+		if slices.Contains(g.Apps, m.Fingerprint) || slices.ContainsFunc(append(peers, peer), func(p db.Peer) bool { return p.ReadsHidden }) {
 			return m.Addr, nil
 		}
 	}

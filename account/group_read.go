@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mailbridge/autocrypt"
@@ -185,6 +186,8 @@ func (a *Account) applyGroup(tx *db.Tx, g groupMail) error {
 	by := ""
 	if g.Chat && g.Signer != a.key().Fingerprint() {
 		by = g.From.Addr
+		after.Apps = slices.DeleteFunc(slices.Clone(after.Apps), func(f pgp.Fingerprint) bool { return !after.Has(f) || f == g.Signer })
+		after.Apps = append(after.Apps, g.Signer)
 	}
 	if after, err = a.keepSecret(tx, after, by); err != nil {
 		return err

@@ -293,6 +293,11 @@ func TestGroupWithoutKey(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	alice.wait("Bridge", "Always encrypted now")
+	if _, err := alice.ResetContact(ctx, "zoe@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := alice.try("encryption", "when-possible")
+	wantBadData(t, err, "shows only encrypted mail") // who it is has been seen
 }
 
 // TestWhenPossibleRefused: not where a program shows only encrypted mail, and not in groups that

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
 
@@ -18,6 +19,8 @@ type Group struct {
 	Thread []string
 	// Made: it was made here, and not learnt from others.
 	Made bool
+	// Apps are the keys of members whose program keeps groups by itself.
+	Apps []pgp.Fingerprint
 }
 
 // Channel is a channel with what only this account knows of it.
