@@ -316,6 +316,10 @@ func TestAttackBlockedUnderAnotherAddress(t *testing.T) {
 	before := len(other.ids())
 	other.send(alice, withAuth(link))
 	alice.sent()
+	_, old := alice.invite(account.InviteOptions{Legacy: true})
+	other.send(alice, plainRequest(old))
+	other.send(alice, withAuth(old))
+	alice.sent()
 	if c := alice.contact(other.addr); c.Verified || len(other.ids()) != before {
 		t.Errorf("%+v, %d answers", c, len(other.ids())-before)
 	}

@@ -132,6 +132,18 @@ func TestAttackBadSecret(t *testing.T) {
 	if got := bob.secrets(); !slices.Equal(got, first) {
 		t.Errorf("%v", got)
 	}
+	// What hands another subscriber a secret hands bob none, whoever passes it on.
+	more := fmt.Sprintf("Chat-List-ID: news <%s>\r\nChat-Version: 1.0\r\nChat-Broadcast-Secret: %s\r\nChat-Group-Member-Added: %s\r\nChat-Group-Member-Added-Fpr: %s\r\nSecure-Join: vg-member-added\r\n",
+		channel.ID, strings.Repeat("p", 43), carol.addr, carol.cert().Fingerprint())
+	for id, signer := range map[string]*pgp.Key{"owner@x": alice.SecretKey(), "passed@x": carol.SecretKey()} {
+		w.deliver(bob, w.encrypted(bob, outerOf(alice.addr, bob.addr, id), protected(alice.addr, carol.addr, id, "for carol "+id, more), signer))
+		if m := bob.wait(mailbox.Inbox, "for carol "+id); strings.Contains(string(m.raw), "pppppp") {
+			t.Errorf("the secret is shown:\n%s", m.raw)
+		}
+	}
+	if got := bob.secrets(); !slices.Equal(got, first) {
+		t.Errorf("%v", got)
+	}
 	send("good@x", good, alice.SecretKey())
 	w.eventually("the owner's new secret is kept", func() bool { return slices.Contains(bob.secrets(), good) })
 	for _, id := range []string{"short@x", "long@x", "alphabet@x", "good@x"} {

@@ -162,7 +162,11 @@ func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, err
 	if bridgeAddr(in.InnerFrom) { // our groups and channels have such, and nobody else
 		return handshakeStep{verdict: securejoin.Deliver}, nil
 	}
-	holder, err := a.claimant(tx, in.InnerFrom, in.Signer)
+	key := in.Signer
+	if in.Plain && in.Key != nil {
+		key = in.Key.Fingerprint() // it is nobody's word, and good enough for no answer
+	}
+	holder, err := a.claimant(tx, in.InnerFrom, key)
 	if err != nil {
 		return handshakeStep{}, err
 	}
