@@ -466,3 +466,30 @@ func TestAttackEndForTheKeyBefore(t *testing.T) {
 		t.Errorf("%s", m.raw)
 	}
 }
+
+// TestAttackJoinOfTheOtherDevice: whom another device of ours joins as a contact, and who has not
+// confirmed that yet, puts us into no channel; whose channel it joins does.
+func TestAttackJoinOfTheOtherDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, ivy := w.add("alice"), w.stranger("ivy")
+	phone := w.app(alice)
+	added := func(id string) {
+		more := crlf(fmt.Sprintf("Chat-List-ID: News <%s>\nChat-Version: 1.0\nChat-Broadcast-Secret: %s\nChat-Group-Member-Added: %s\nChat-Group-Member-Added-Fpr: %s\nSecure-Join: vg-member-added\n%s",
+			strings.Repeat("n", 24), strings.Repeat("s", 43), alice.addr, alice.fpr(), gossipField(alice.addr, alice.SecretKey()))) + autocryptField(ivy.addr, ivy.key)
+		w.deliver(alice, w.encrypted(alice, outerOf(ivy.addr, alice.addr, id), protected(ivy.addr, alice.addr, id, "added "+id, more), ivy.key))
+		w.settled(alice)
+	}
+	for n, kind := range []securejoin.Kind{securejoin.Contact, securejoin.Channel} {
+		phone.step(securejoin.Send{Step: securejoin.RequestWithAuth, Kind: kind, To: []string{ivy.addr}, Auth: strings.Repeat("a", 23) + fmt.Sprint(n),
+			Key: ivy.key.Fingerprint(), Signed: true}, ivy.key.Cert())
+		w.eventually("she is known", func() bool { return alice.contact(ivy.addr).Verified })
+		w.settled(alice)
+		alice.restart()
+		added(fmt.Sprintf("added%d@x", n))
+		channels, err := alice.Channels(t.Context())
+		if err != nil || len(channels) != n {
+			t.Errorf("%s: %+v, %v", kind, channels, err)
+		}
+	}
+}

@@ -279,10 +279,16 @@ func TestObserve(t *testing.T) {
 		t.Errorf("%v", next.State)
 	}
 	// A channel is not named in its request.
-	own.Group = ""
+	own.Group, own.OfChat = "", true
 	j, _ = securejoin.Observe(bobSelf, own, noon)
 	_, out = j.Receive(bobSelf, memberAdded(), noon)
 	expect(t, out, securejoin.Show, nil)
+	// Who was joined as a contact takes us in nowhere.
+	own.OfChat = false
+	j, _ = securejoin.Observe(bobSelf, own, noon)
+	if j, out = j.Receive(bobSelf, memberAdded(), noon); out.Verdict != securejoin.Deliver || j.State != securejoin.Authenticating {
+		t.Errorf("%+v, %v", out, j.State)
+	}
 	// An inviter's other device.
 	own.Step = securejoin.ContactConfirm
 	j, out = securejoin.Observe(bobSelf, own, noon)

@@ -23,6 +23,7 @@ type Incoming struct {
 	Auth        string
 	Fingerprint pgp.Fingerprint // Secure-Join-Fingerprint
 	Group       string
+	OfChat      bool // its name begins with "vg-": it is of a group or channel, as its sender says
 	// Number is the INVITENUMBER of a Request, and Plain says that it was
 	// not encrypted, as it must be.
 	Number string
@@ -75,6 +76,7 @@ func ReadIncoming(outer, inner message.Header, opened *pgp.Opened, proof *Proof)
 		OuterFrom: sender(outer).Addr,
 		Auth:      strings.TrimSpace(inner.Get(FieldAuth)),
 		Group:     strings.TrimSpace(inner.Get(FieldGroup)),
+		OfChat:    groupPrefixed(inner.Get(FieldStep)),
 	}
 	in.readChat(inner)
 	if opened.Signature.State == pgp.SignatureGood && opened.IntendedForUs {

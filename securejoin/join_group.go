@@ -42,10 +42,13 @@ func (j Join) memberAdded(me Self, in Incoming, now time.Time) (Join, Outcome) {
 	return j, out
 }
 
-// isOf says whether the join is of a group or channel. Another device that
-// joins a channel does not say which.
+// anyChannel stands for the channel that another device joins: it does not say
+// which.
+const anyChannel = "any-channel-of-the-inviter"
+
+// isOf says whether the join is of a group or channel.
 func (j Join) isOf(chat string) bool {
-	if j.Observed && j.Link.GroupID == "" {
+	if j.Observed && j.Link.GroupID == anyChannel {
 		return chat != ""
 	}
 	return j.Link.Kind != Contact && chat != "" && chat == j.Link.GroupID
@@ -112,8 +115,11 @@ func observed(addr string, key pgp.Fingerprint, in Incoming, now time.Time) Join
 		Link:  Link{Fingerprint: key, Addr: addr, Auth: in.Auth, V3: true},
 		State: Authenticating, Addr: addr, Started: now, Updated: now, Observed: true,
 	}
-	if validToken(in.Group) {
+	switch {
+	case validToken(in.Group):
 		j.Link.Kind, j.Link.GroupID = Group, in.Group
+	case in.OfChat:
+		j.Link.Kind, j.Link.GroupID = Channel, anyChannel
 	}
 	return j
 }

@@ -54,7 +54,13 @@ func (s Step) Name(k Kind) string {
 	return s.String()
 }
 
-func groupForm(name string) string { return "vg-" + strings.TrimPrefix(name, "vc-") }
+const groupPrefix = "vg-"
+
+func groupForm(name string) string { return groupPrefix + strings.TrimPrefix(name, "vc-") }
+
+func groupPrefixed(name string) bool {
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(name)), groupPrefix)
+}
 
 // StepOf tells the step of a message by its header. The number makes it a
 // request, whatever Secure-Join says. "vc-" and "vg-" are not told apart:
