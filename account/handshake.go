@@ -162,15 +162,6 @@ func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, err
 	if bridgeAddr(in.InnerFrom) { // our groups and channels have such, and nobody else
 		return handshakeStep{verdict: securejoin.Deliver}, nil
 	}
-	key := in.Signer
-	if in.Plain && in.Key != nil {
-		key = in.Key.Fingerprint() // it is nobody's word, and good enough for no answer
-	}
-	holder, err := a.claimant(tx, in.InnerFrom, key)
-	if err != nil {
-		return handshakeStep{}, err
-	}
-	in.Holder, in.Blocked = holder.fingerprint, holder.blocked
 	if err := a.knowKey(tx, &in); err != nil {
 		return handshakeStep{}, err
 	}
@@ -181,6 +172,17 @@ func (a *Account) receive(tx *db.Tx, in securejoin.Incoming) (handshakeStep, err
 		return a.receiveAsJoiner(tx, in)
 	}
 	return handshakeStep{verdict: securejoin.Deliver}, nil
+}
+
+// knowSender fills in how the sender of a step stands to us.
+func (a *Account) knowSender(tx *db.Tx, in *securejoin.Incoming) error {
+	key := in.Signer
+	if in.Plain && in.Key != nil {
+		key = in.Key.Fingerprint() // it is nobody's word, and good enough for no answer
+	}
+	h, err := a.claimant(tx, in.InnerFrom, key)
+	in.Holder, in.Blocked = h.fingerprint, h.blocked
+	return err
 }
 
 // knowKey finds the certificate of a signer that did not send it along. Where it is not known
@@ -225,6 +227,9 @@ func (a *Account) receiveAsInviter(tx *db.Tx, in securejoin.Incoming) (handshake
 	if err != nil {
 		return handshakeStep{}, err
 	}
+	if err := a.knowSender(tx, &in); err != nil {
+		return handshakeStep{}, err
+	}
 	if in.Standing, err = a.standing(tx, found, in.Signer); err != nil {
 		return handshakeStep{}, err
 	}
@@ -239,11 +244,14 @@ func (a *Account) receiveAsJoiner(tx *db.Tx, in securejoin.Incoming) (handshakeS
 	if in.Proof != nil {
 		fpr = in.Proof.Fingerprint
 	}
+	step := handshakeStep{verdict: securejoin.Deliver}
 	joins, err := tx.JoinsByKey(fpr)
-	if err != nil {
+	if err != nil || len(joins) == 0 {
+		return step, err
+	}
+	if err := a.knowSender(tx, &in); err != nil {
 		return handshakeStep{}, err
 	}
-	step := handshakeStep{verdict: securejoin.Deliver}
 	for _, j := range joins {
 		next, out := j.Receive(a.self(), in, a.now())
 		step.verdict = max(step.verdict, out.Verdict)
