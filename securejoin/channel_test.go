@@ -56,6 +56,20 @@ func TestNewChannel(t *testing.T) {
 	}
 }
 
+// TestChannelName: subscribers find the channel whatever it is called.
+func TestChannelName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a <b@c>", "Ü <y>", "a <b", "a > b", `Ü, "x" <y@z>`, `a\b`, "=?x?=", "<AAAAAAAAAAAAAAAAAAAAAAAA>"} {
+		c, err := securejoin.NewChannel(noise(), name, aliceSelf, noon.Add(-time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := subscribed(t, c, bobSelf); got.ID != c.ID {
+			t.Errorf("%s: the id is %s, want %s", name, got.ID, c.ID)
+		}
+	}
+}
+
 // TestChannelPost: posts name nobody, and go out with the secret.
 func TestChannelPost(t *testing.T) {
 	t.Parallel()

@@ -95,15 +95,15 @@ func chatID(h message.Header) string {
 	return id
 }
 
-// listID reads "Name <id>".
+// listID reads "Name <id>". The name may hold brackets, too: the last ones are meant, as in
+// Delta Chat 2.62.
 func listID(h message.Header) (id, name string) {
-	value := h.Text(FieldListID)
-	name, rest, found := strings.Cut(value, "<")
-	id, _, closed := strings.Cut(rest, ">")
-	if !found || !closed || !validToken(id) {
+	value, closed := strings.CutSuffix(strings.TrimSpace(h.Text(FieldListID)), ">")
+	at := strings.LastIndexByte(value, '<')
+	if !closed || at < 0 || !validToken(value[at+1:]) {
 		return "", ""
 	}
-	return id, cleanName(name)
+	return value[at+1:], cleanName(value[:at])
 }
 
 func groupName(h message.Header) string { return cleanName(h.Text(FieldGroupName)) }
