@@ -274,7 +274,7 @@ func TestFindGroup(t *testing.T) {
 		exit     int
 	}{
 		{"1", "1", 0}, {"Choir.B@groups.mailbridge.invalid", "2", 0}, {"Band", "4", 0},
-		{"Choir", "", exitUsage}, {"band", "", exitNoInput}, {"", "", exitNoInput},
+		{"Choir", "", exitData}, {"band", "", exitNoInput}, {"", "", exitNoInput},
 	} {
 		if g, err := findGroup(list, tc.name); g.ID != tc.id || exitOf(err) != tc.exit {
 			t.Errorf("%s: %s %v", tc.name, g.ID, err)
