@@ -202,6 +202,11 @@ var groupItems = []item{
 		if _, event := c.Receive(bobSelf, asymmetric); event != securejoin.Posted {
 			t.Errorf("event %v", event)
 		}
+		before := c // as it is without the secret
+		before.Secrets = nil
+		if _, event := before.Receive(bobSelf, post); event != securejoin.NoEvent {
+			t.Errorf("before the secret: %v", event)
+		}
 		for name, change := range map[string]func(*securejoin.ChannelMessage){
 			"unsigned":        func(m *securejoin.ChannelMessage) { m.Signer = "" },
 			"another signer":  func(m *securejoin.ChannelMessage) { m.Signer = eveKey },
@@ -225,6 +230,12 @@ var groupItems = []item{
 		}
 	}},
 	{"68", func(t *testing.T) {
+		for _, secret := range []string{strings.Repeat("x", 43), strings.Repeat("-", 100)} {
+			h := header("Chat-List-ID: My news <" + grp + ">\r\nChat-Broadcast-Secret: " + secret + "\r\n")
+			if m, ok := securejoin.ReadChannel(h, aliceKey, nil, "", noon); !ok || m.Secret != secret {
+				t.Errorf("%q: %+v", secret, m)
+			}
+		}
 		for _, secret := range []string{strings.Repeat("x", 42), strings.Repeat("x", 101), strings.Repeat("x", 42) + "=", ""} {
 			h := header("From: alice@example.org\r\nChat-List-ID: My news <" + grp + ">\r\nChat-Broadcast-Secret: " + secret + "\r\nChat-Group-Member-Added: " + bobAddr + "\r\n")
 			m, ok := securejoin.ReadChannel(h, aliceKey, map[string]pgp.Fingerprint{bobAddr: bobKey}, "", noon)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mailbridge/internal/vectors"
 	"mailbridge/message"
 	"mailbridge/pgp"
 	"mailbridge/securejoin"
@@ -48,8 +49,19 @@ func memberAdded() securejoin.Incoming {
 }
 
 var joinerItems = []item{
-	{"38", func(t *testing.T) { // the exact fields are compared with recordings in TestRecordedHandshake
-		_, effects, err := securejoin.NewJoin(aliceLink(), bobSelf, nil, false, noon)
+	{"38", func(t *testing.T) { // field by field what Delta Chat 2.62 sends
+		v := vectors.Get(t, "v3-contact")
+		l, err := securejoin.ParseLink(v.Invites[0].Link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob, env := recordedDevice(t, v, "bob", "Bob"), envOf(v.Messages[0])
+		_, effects, err := securejoin.NewJoin(l, bob.self, nil, false, env.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob.next(t, effects, v.Messages[0])
+		_, effects, err = securejoin.NewJoin(aliceLink(), bobSelf, nil, false, noon)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,12 +2,13 @@ package securejoin_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 
 	"mailbridge/message"
 	"mailbridge/pgp"
@@ -65,6 +66,9 @@ var linkItems = []item{
 				t.Errorf("%s: %+v", text, l)
 			}
 		}
+		if l := parses(t, "https://i.delta.chat/#"+fpr+fpr[:24]+params); len(l.Fingerprint) != 64 { // of a key of version 6
+			t.Errorf("%+v", l)
+		}
 		noLink(t, "HTTPS://I.DELTA.CHAT/#"+fpr+params)
 	}},
 	{"02", func(t *testing.T) { // neither i nor v: version 3
@@ -74,17 +78,30 @@ var linkItems = []item{
 	}},
 	{"03", func(t *testing.T) { // what messengers and older versions make of a link
 		l := parses(t, "OPENPGP4FPR:"+fpr+"%23"+params[1:]+"ove_&r=ada@relay.example,ada%40two.example")
-		if l.Name != "Ada L.ove…" || len(l.Relays) != 2 || l.Relays[0] != "ada@relay.example" {
+		if l.Name != "Ada L.ove…" || !slices.Equal(l.Relays, []string{"ada@relay.example", "ada@two.example"}) {
 			t.Errorf("%+v", l)
+		}
+		for _, form := range []string{"https://i.delta.chat/%23" + fpr + params, "https://i.delta.chat%23" + fpr + params} {
+			if l := parses(t, form); l.Fingerprint != fpr || l.Auth != auth {
+				t.Errorf("%+v", l)
+			}
 		}
 	}},
 	{"04", func(t *testing.T) { // an AUTH that is none
 		for _, s := range []string{"abcdefghij", strings.Repeat("a", 33), "QXV0aFRva2VuRXhhbXBsZTA="} {
 			noLink(t, "https://i.delta.chat/#"+fpr+"&v=3&s="+s+"&a=ada%40example.org")
 		}
+		for _, s := range []string{"abcdefgh-_j", strings.Repeat("a", 32)} {
+			if l := parses(t, "https://i.delta.chat/#"+fpr+"&v=3&s="+s+"&a=ada%40example.org"); l.Auth != s {
+				t.Errorf("%+v", l)
+			}
+		}
 	}},
 	{"05", func(t *testing.T) {
-		noLink(t, "https://i.delta.chat/#"+fpr[1:]+params, "https://i.delta.chat/#"+fpr+"&s="+auth+"&a=nonsense",
+		for _, other := range []string{"", fpr[:32], fpr[1:], fpr[2:], fpr + "00", fpr + fpr[:22], fpr + fpr} {
+			noLink(t, "https://i.delta.chat/#"+other+params)
+		}
+		noLink(t, "https://i.delta.chat/#"+fpr+"&s="+auth+"&a=nonsense",
 			"https://i.delta.chat/#"+fpr+params+"%FF", "https://i.delta.chat/#"+fpr+params+"&x="+grp+"&g=%FF",
 			"https://i.delta.chat/#"+fpr+params+"&x="+grp+"&b=%FF")
 	}},
@@ -142,59 +159,6 @@ func openWith(ciphertext []byte) error {
 	return err
 }
 
-// binaryOf undoes the armor (RFC 9580, section 6.2).
-func binaryOf(t *testing.T, armored []byte) []byte {
-	t.Helper()
-	_, rest, _ := bytes.Cut(armored, []byte("\r\n\r\n"))
-	rest = rest[:bytes.LastIndex(rest, []byte("\r\n-----END"))]
-	if n := bytes.LastIndex(rest, []byte("\r\n=")); n > 0 {
-		rest = rest[:n]
-	}
-	b, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(string(rest), "\r\n", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// armorOf is the reverse of binaryOf; the checksum is optional.
-func armorOf(b []byte) []byte {
-	return []byte("-----BEGIN PGP MESSAGE-----\r\n\r\n" + base64.StdEncoding.EncodeToString(b) + "\r\n-----END PGP MESSAGE-----\r\n")
-}
-
-// Offsets into a session key packet of version 6 (RFC 9580, section 5.3.2): tag, length,
-// version, count, cipher, mode, length of the string-to-key function, its type.
-const (
-	skeskVersion = 2
-	skeskS2K     = 7
-)
-
-func changed(t *testing.T, offset int, value byte) []byte {
-	t.Helper()
-	b := binaryOf(t, symmetric(t, securejoin.Secret(aliceKey, auth)))
-	if b[0] != 0xc3 || b[skeskVersion] != 6 || b[skeskS2K] != 1 {
-		t.Fatalf("begins with % x", b[:8])
-	}
-	b[offset] = value
-	return armorOf(b)
-}
-
-// repeated has the session key packet twice.
-func repeated(t *testing.T) []byte {
-	t.Helper()
-	b := binaryOf(t, symmetric(t, securejoin.Secret(aliceKey, auth)))
-	n := 2 + int(b[1])
-	return armorOf(append(bytes.Clone(b[:n]), b...))
-}
-
-// TestChangedForms: what the negative items change is right before the change.
-func TestChangedForms(t *testing.T) {
-	t.Parallel()
-	if err := openWith(changed(t, skeskVersion, 6)); err != nil {
-		t.Error(err)
-	}
-}
-
 // refused checks that a step has no effect and no answer.
 func refused(t *testing.T, out securejoin.Outcome) {
 	t.Helper()
@@ -244,17 +208,28 @@ var inviterItems = []item{
 		i := liveInvite()
 		var out securejoin.Outcome
 		for range securejoin.AnswersPerAddress {
-			i, _ = i.Receive(aliceSelf, request(), noon)
+			i, out = i.Receive(aliceSelf, request(), noon)
+			if answered(t, out, securejoin.Pubkey); !effect[securejoin.Send](t, out).NotBefore.IsZero() {
+				t.Error("is put off")
+			}
 		}
 		i, out = i.Receive(aliceSelf, request(), noon)
-		if s := effect[securejoin.Send](t, out); !s.NotBefore.After(noon) {
-			t.Errorf("sent at once: %+v", s)
+		if s := effect[securejoin.Send](t, out); !s.NotBefore.Equal(noon.Add(time.Hour)) {
+			t.Errorf("%+v", s)
 		}
-		_, out = i.Receive(aliceSelf, request(), noon)
+		waits, out := i.Receive(aliceSelf, request(), noon)
 		refused(t, out)
+		another := request()
+		another.InnerFrom, another.OuterFrom = "carol@example.org", "carol@example.org"
+		_, out = waits.Receive(aliceSelf, another, noon)
+		answered(t, out, securejoin.Pubkey)
+		_, out = waits.Receive(aliceSelf, request(), noon.Add(2*time.Hour))
+		answered(t, out, securejoin.Pubkey)
 	}},
 	{"12", func(t *testing.T) {
 		refused(t, receives(t, request, func(in *securejoin.Incoming) { in.Proof.Auth, in.Auth = inv, inv }))
+		refused(t, receives(t, request, func(in *securejoin.Incoming) { in.Proof.Auth = inv }))
+		refused(t, receives(t, request, func(in *securejoin.Incoming) { in.Proof.Fingerprint = eveKey }))
 	}},
 	{"13", func(t *testing.T) {
 		if err := openWith(symmetric(t, auth)); !errors.Is(err, pgp.ErrNoSecret) {
@@ -267,21 +242,19 @@ var inviterItems = []item{
 		}
 	}},
 	{"15", func(t *testing.T) { // iterated, Argon2
-		for _, s2k := range []byte{3, 4} {
-			if err := openWith(changed(t, skeskS2K, s2k)); !errors.Is(err, pgp.ErrUnsupported) {
-				t.Errorf("%d: %v", s2k, err)
-			}
+		for _, c := range []*s2k.Config{
+			{S2KMode: s2k.IteratedSaltedS2K, S2KCount: 65536},
+			{S2KMode: s2k.Argon2S2K, Argon2Config: &s2k.Argon2Config{Memory: 10}},
+		} {
+			refusedForm(t, form{s2k: c, secrets: 1})
 		}
 	}},
 	{"16", func(t *testing.T) { // refused here
-		if err := openWith(changed(t, skeskVersion, 4)); !errors.Is(err, pgp.ErrUnsupported) {
-			t.Error(err)
-		}
+		refusedForm(t, form{s2k: salted, v4: true, secrets: 1})
 	}},
 	{"17", func(t *testing.T) {
-		if err := openWith(repeated(t)); !errors.Is(err, pgp.ErrUnsupported) {
-			t.Error(err)
-		}
+		refusedForm(t, form{s2k: salted, secrets: 2})
+		keyAndSecret(t)
 	}},
 	{"18", func(t *testing.T) {
 		for _, token := range []string{"", "an-unknown-token"} {
@@ -307,6 +280,26 @@ var inviterItems = []item{
 			in := request()
 			change(&in)
 			_, out := authenticating(t).Receive(bobSelf, in, noon)
+			refused(t, out)
+		}
+		// Nor if they are right but for that, and unsigned or signed.
+		for _, signer := range []pgp.Fingerprint{"", bobKey} {
+			refused(t, receives(t, withAuth, func(in *securejoin.Incoming) {
+				in.Proof, in.Signer, in.Fingerprint = request().Proof, signer, signer
+			}))
+		}
+		for _, signer := range []pgp.Fingerprint{"", aliceKey} {
+			for _, from := range []func() securejoin.Incoming{confirm, authRequired} {
+				in := from()
+				in.Proof, in.Signer = pubkey().Proof, signer
+				for _, j := range []securejoin.Join{newJoin(t), authenticating(t)} {
+					_, out := j.Receive(bobSelf, in, noon)
+					refused(t, out)
+				}
+			}
+			in := memberAdded()
+			in.Proof, in.Signer = pubkey().Proof, signer
+			_, out := inGroup(t).Receive(bobSelf, in, noon)
 			refused(t, out)
 		}
 	}},
@@ -381,6 +374,7 @@ var inviterItems = []item{
 	}},
 	{"32", func(t *testing.T) {
 		refused(t, receives(t, withAuth, func(in *securejoin.Incoming) { in.Signer = "" }))
+		refused(t, receives(t, withAuth, func(in *securejoin.Incoming) { in.Signer, in.Fingerprint = "", "" }))
 		inner := header("From: bob@example.org\r\nSecure-Join: vc-request-with-auth\r\n")
 		unknown := &pgp.Opened{Signature: pgp.Signature{State: pgp.SignatureUnknown, Issuers: []pgp.Fingerprint{bobKey}}, IntendedForUs: true}
 		if in, _ := securejoin.ReadIncoming(header(""), inner, unknown, nil); in.Signer != "" {
@@ -398,15 +392,22 @@ var inviterItems = []item{
 		if len(i.Uses) != 1 {
 			t.Errorf("uses %+v", i.Uses)
 		}
-		g := aliceGroup(t)
+		g, i := aliceGroup(t), groupInvite()
 		for range 2 {
+			in := withAuth()
+			in.Standing = g.Standing(aliceSelf, bobKey)
+			i, out = i.Receive(aliceSelf, in, noon)
+			if a := effect[securejoin.Admit](t, out); a.Fingerprint != bobKey || len(i.Uses) != 1 {
+				t.Errorf("%+v, uses %+v", a, i.Uses)
+			}
+			var p securejoin.Post
 			var err error
-			if g, _, err = g.Add(aliceSelf, securejoin.Member{Fingerprint: bobKey, Addr: bobAddr}, true, noon); err != nil {
+			if g, p, err = g.Add(aliceSelf, securejoin.Member{Fingerprint: bobKey, Addr: bobAddr}, true, noon); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if n := len(g.Current()); n != 2 {
-			t.Errorf("%d members", n)
+			if h := innerOf(t, p, aliceSelf, noon); addrs(p.Recipients) != "bob" || h.Get("Secure-Join") != "vg-member-added" || len(g.Current()) != 2 {
+				t.Errorf("%d members, sends\n%s", len(g.Current()), h.Bytes())
+			}
 		}
 	}},
 	{"34", func(t *testing.T) { // what an AUTH is for, its inviter knows
@@ -471,6 +472,7 @@ var inviterItems = []item{
 	{"54", func(t *testing.T) { // encrypted but unsigned is not encrypted
 		for _, from := range []func() securejoin.Incoming{withAuth} {
 			refused(t, receives(t, from, func(in *securejoin.Incoming) { in.Signer = "" }))
+			refused(t, receives(t, from, func(in *securejoin.Incoming) { in.Signer, in.Fingerprint = "", "" }))
 		}
 		_, out := authenticating(t).Receive(bobSelf, func() securejoin.Incoming { in := confirm(); in.Signer = ""; return in }(), noon)
 		refused(t, out)
