@@ -85,9 +85,17 @@ var joinerItems = []item{
 		goesOn(t, j)
 	}},
 	{"40", func(t *testing.T) {
-		j, out := joins(t, newJoin(t), pubkey, func(in *securejoin.Incoming) { in.Signer, in.Key = eveKey, parsedCert(t) })
-		refused(t, out)
-		goesOn(t, j)
+		own := parsedCert(t)
+		for _, change := range []func(*securejoin.Incoming){
+			func(in *securejoin.Incoming) { in.Signer, in.Key = eveKey, nil },            // which is known
+			func(in *securejoin.Incoming) { in.Signer, in.Key = own.Fingerprint(), own }, // with its key
+			func(in *securejoin.Incoming) { in.Signer, in.Key = eveKey, own },            // with another
+			func(in *securejoin.Incoming) { in.Key = own },                               // another key inside
+		} {
+			j, out := joins(t, newJoin(t), pubkey, change)
+			refused(t, out)
+			goesOn(t, j)
+		}
 	}},
 	{"41", func(t *testing.T) {
 		j, out := joins(t, newJoin(t), pubkey, func(in *securejoin.Incoming) { in.Proof = &securejoin.Proof{Fingerprint: eveKey, Auth: auth} })

@@ -1,0 +1,657 @@
+package account_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"mailbridge/account"
+	"mailbridge/autocrypt"
+	"mailbridge/headers"
+	"mailbridge/internal/provider"
+	"mailbridge/internal/vectors"
+	"mailbridge/mailbox"
+	"mailbridge/message"
+	"mailbridge/pgp"
+	"mailbridge/securejoin"
+)
+
+// The items of the list that package securejoin shows as a rule, and whose rule is carried out here.
+
+// id gives a step a Message-ID.
+func id(value string) twist {
+	return func(m *securejoin.Mail) {
+		h, _ := message.ParseHeader(m.Outer)
+		was := strings.Trim(h.Get("Message-ID"), "<>")
+		edit(was, value)(m)
+		editOuter(was, value)(m)
+	}
+}
+
+// offersToRevokeAndRevive: the own link says what can be done with it.
+func offersToRevokeAndRevive(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	ctx := t.Context()
+	alice, bob := w.add("alice"), w.add("bob")
+	invite, link := alice.invite(account.InviteOptions{})
+	offers := func(text string) {
+		t.Helper()
+		for _, form := range []string{link.String(), link.Scheme()} {
+			_, err := alice.Join(ctx, form, account.JoinOptions{})
+			wantBadData(t, err, "this invite is your own")
+			wantBadData(t, err, text)
+		}
+	}
+	offers("bridge invite revoke " + invite.ID)
+	if _, err := alice.RevokeInvite(ctx, invite.ID); err != nil {
+		t.Fatal(err)
+	}
+	offers("bridge invite revive " + invite.ID)
+	w.advance(securejoin.Tombstone + time.Hour)
+	alice.tidied()
+	offers("bridge invite revive '")
+	if _, err := bob.ReviveInvite(ctx, link.String()); err == nil {
+		t.Error("revived another's link")
+	}
+	if _, err := alice.ReviveInvite(ctx, link.String()); err != nil {
+		t.Fatal(err)
+	}
+	bob.joinsLink(link.String(), account.JoinCompleted)
+	if n := len(w.provider.Submissions()); n != 4 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// answersOnce: 8 to 10.
+func answersOnce(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, eve := w.add("alice"), w.stranger("eve")
+	_, link := alice.invite(account.InviteOptions{})
+	wants := func(steps ...string) {
+		t.Helper()
+		alice.sent()
+		if got := eve.answers(link.Secret()); !slices.Equal(got, steps) {
+			t.Errorf("answers %v", got)
+		}
+	}
+	for range 2 { // the same message, and another of the same Message-ID
+		raw := eve.write(alice, requestPubkey(link), id("one@localhost"))
+		w.deliver(alice, raw)
+		w.deliver(alice, again(raw))
+		alice.synced()
+	}
+	wants("vc-pubkey")
+	eve.send(alice, requestPubkey(link), id("two@localhost"))
+	wants("vc-pubkey", "vc-pubkey")
+	for range 2 {
+		eve.send(alice, withAuth(link), id("three@localhost"))
+	}
+	wants("vc-pubkey", "vc-pubkey", "vc-contact-confirm")
+	eve.send(alice, withAuth(link), id("four@localhost"))
+	wants("vc-pubkey", "vc-pubkey", "vc-contact-confirm", "vc-contact-confirm")
+}
+
+// wrongPassword: 12 to 14.
+func wrongPassword(of func(securejoin.Link) string) func(*testing.T) {
+	return func(t *testing.T) {
+		w := newWorld(t, provider.Options{})
+		alice, eve := w.add("alice"), w.stranger("eve")
+		_, link := alice.invite(account.InviteOptions{})
+		step := requestPubkey(link)
+		step.Secret = of(link)
+		eve.send(alice, step)
+		alice.unmoved("a wrong password", eve.addr)
+		if alice.Tried() == 0 {
+			t.Error("no secret was tried")
+		}
+		eve.send(alice, requestPubkey(link))
+		alice.sent()
+		if got := eve.answers(link.Secret()); len(got) != 1 {
+			t.Errorf("answers %v", got)
+		}
+	}
+}
+
+// takesNoUnsignedStep: under the secret of a link nobody proves who he is.
+func takesNoUnsignedStep(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, eve, ivy := w.add("alice"), w.stranger("eve"), w.stranger("ivy")
+	_, link := alice.invite(account.InviteOptions{})
+	under := func(s securejoin.Send, secret string, signed bool) securejoin.Send {
+		s.Secret, s.Signed = secret, signed
+		return s
+	}
+	own := ivy.link()
+	j := alice.follow(own)
+	ivy.send(alice, under(authRequired(), own.Secret(), false))
+	ivy.send(alice, under(authRequired(), own.Secret(), true))
+	alice.sent()
+	if got := ivy.answers(own.Secret()); len(got) != 1 || alice.contact(ivy.addr).Verified {
+		t.Errorf("sent %v", got)
+	}
+	ivy.send(alice, pubkey(own))
+	alice.sent()
+	before := len(w.provider.Submissions())
+	for _, signed := range []bool{false, true} {
+		eve.send(alice, under(withAuth(link), link.Secret(), signed))
+		ivy.send(alice, under(confirm(), own.Secret(), signed))
+	}
+	eve.send(alice, under(withAuth(link), link.Secret(), false), without(securejoin.FieldFingerprint))
+	eve.send(alice, requestPubkey(link), without(securejoin.FieldStep)) // text
+	alice.sent()
+	if n := len(w.provider.Submissions()) - before; n != 0 || alice.contact(eve.addr).Verified || alice.state(j.ID).State != account.JoinPending {
+		t.Errorf("%d answers, %+v, %+v", n, alice.contact(eve.addr), alice.state(j.ID))
+	}
+	ivy.send(alice, confirm())
+	if s := alice.state(j.ID); s.State != account.JoinCompleted {
+		t.Errorf("%+v", s)
+	}
+}
+
+// withdraws: DeleteQrToken ends all links of its chat; what the user revokes here, and revives, is
+// one invite.
+func withdraws(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	ctx := t.Context()
+	alice, eve := w.add("alice"), w.stranger("eve")
+	if _, err := alice.CreateGroup(ctx, "Book club"); err != nil {
+		t.Fatal(err)
+	}
+	invite, own := alice.invite(account.InviteOptions{})
+	_, group := alice.invite(account.InviteOptions{Group: "Book club"})
+	phone := w.app(alice)
+	first, _ := phone.invite()
+	second := first
+	second.Auth = rand.Text()[:24] // of another showing of the same code
+	phone.sync(phone.add(first), phone.add(second))
+	w.settled(alice)
+	one, two := first.Link(phone.self()), second.Link(phone.self())
+	answered := func(what string, want ...securejoin.Link) {
+		t.Helper()
+		for _, l := range []securejoin.Link{own, group, one, two} {
+			before := len(eve.ids())
+			eve.send(alice, requestPubkey(l))
+			alice.sent()
+			if n := len(eve.ids()) - before; (n == 1) != slices.ContainsFunc(want, func(o securejoin.Link) bool { return o.Auth == l.Auth }) {
+				t.Errorf("%s: %d answers to %s of a %s", what, n, l.Auth, l.Kind)
+			}
+		}
+		w.advance(2 * time.Hour) // the caps
+	}
+	answered("all", own, group, one, two)
+	if _, err := alice.RevokeInvite(ctx, invite.ID); err != nil {
+		t.Fatal(err)
+	}
+	answered("revoked", group, one, two)
+	if _, err := alice.ReviveInvite(ctx, invite.ID); err != nil {
+		t.Fatal(err)
+	}
+	answered("revived", own, group, one, two)
+	phone.sync(phone.delete(first))
+	w.settled(alice)
+	answered("withdrawn", group)
+	// An AUTH is no more than its invite for the second step, either.
+	before := len(eve.ids())
+	eve.send(alice, withAuth(two))
+	alice.sent()
+	if n := len(eve.ids()) - before; n != 0 || alice.contact(eve.addr).Verified {
+		t.Errorf("%d answers, %+v", n, alice.contact(eve.addr))
+	}
+}
+
+// answersImpersonally: whoever holds the link can read vc-pubkey.
+func answersImpersonally(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, eve := w.add("alice"), w.stranger("eve")
+	_, link := alice.invite(account.InviteOptions{})
+	eve.send(alice, requestPubkey(link))
+	alice.sent()
+	sent := w.last(alice)
+	opened, err := pgp.OpenSymmetric(splitOf(t, sent.Data), slices.Values([]string{link.Secret()}), pgp.OpenOptions{
+		Now: w.now(), Certs: func([]byte, []pgp.Fingerprint) []*pgp.Cert { return []*pgp.Cert{alice.cert()} },
+	})
+	if err != nil || opened.Signature.State != pgp.SignatureGood || len(opened.Intended) != 0 {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	outer, _ := message.ParseHeader(sent.Data)
+	inner, _ := message.ParseHeader(opened.Payload)
+	for _, h := range []message.Header{outer, inner} {
+		if h.Get("From") != "<"+alice.addr+">" || h.Get("To") != `"hidden-recipients": ;` || h.Has("Chat-User-Avatar") || bytes.Contains(h.Bytes(), []byte(eve.addr)) {
+			t.Errorf("%s", h.Bytes())
+		}
+	}
+	if h, ok, err := autocrypt.FromHeader(inner.Values("Autocrypt"), alice.addr); !ok || h.Cert.Fingerprint() != link.Fingerprint || outer.Has("Autocrypt") {
+		t.Errorf("%v\n%s", err, inner.Bytes())
+	}
+	if bytes.Contains(opened.Payload, []byte("Alice")) || !slices.Equal(sent.To, []string{eve.addr}) {
+		t.Errorf("to %v\n%s", sent.To, opened.Payload)
+	}
+}
+
+// admitsByToken: 33 to 35 and 37. What an AUTH is for, its inviter knows.
+func admitsByToken(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	ctx := t.Context()
+	alice, eve, mia := w.add("alice"), w.stranger("eve"), w.stranger("mia")
+	g, err := alice.CreateGroup(ctx, "Book club")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, contact := alice.invite(account.InviteOptions{})
+	_, group := alice.invite(account.InviteOptions{Group: "Book club"})
+	claims := withAuth(contact)
+	claims.Kind, claims.Group = securejoin.Group, g.ID
+	eve.send(alice, claims)
+	alice.sent()
+	if got := eve.answers(); !slices.Equal(got, []string{"vc-contact-confirm"}) {
+		t.Errorf("answers %v", got)
+	}
+	alice.wantMembers("Book club", alice.addr)
+	bare := withAuth(group)
+	bare.Kind, bare.Group = securejoin.Contact, ""
+	for range 2 {
+		mia.send(alice, bare)
+		alice.sent()
+	}
+	if got := mia.answers(); !slices.Equal(got, []string{"vg-member-added", "vg-member-added"}) {
+		t.Errorf("answers %v", got)
+	}
+	alice.wantMembers("Book club", alice.addr, mia.addr)
+}
+
+// admitsNobodyWhenOut: 37.
+func admitsNobodyWhenOut(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob")
+	alice, bob, eve := people[0], people[1], w.stranger("eve")
+	_, link := alice.invite(account.InviteOptions{Group: alice.group().ID})
+	w.advance(time.Minute)
+	w.say(said{from: bob.addr, key: bob.SecretKey(), to: []*person{alice}, text: "removes alice", more: removes(alice)})
+	w.eventually("alice is out", func() bool { return !alice.group().Member })
+	before := len(w.provider.Submissions())
+	eve.send(alice, requestPubkey(link))
+	eve.send(alice, withAuth(link))
+	alice.sent()
+	if n := len(w.provider.Submissions()) - before; n != 0 || alice.contact(eve.addr).Verified {
+		t.Errorf("%d answers, %+v", n, alice.contact(eve.addr))
+	}
+}
+
+// requestsAsDeltaChat: the fields of the first step are those that Delta Chat 2.62 sends, and no
+// copy of it goes to ourselves, though there is another device.
+func requestsAsDeltaChat(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	bob, ivy := w.add("bob"), w.stranger("ivy")
+	if _, err := bob.ExportKey(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	bob.sent()
+	link := ivy.link()
+	link.Relays = []string{"ivy@relay." + domain}
+	w.provider.AddUser(link.Relays[0], "x")
+	before := len(w.provider.Submissions())
+	bob.follow(link)
+	sent := w.provider.Submissions()[before:]
+	if len(sent) != 1 || !slices.Equal(sent[0].To, link.Addresses()) {
+		t.Fatalf("%d messages, to %v", len(sent), sent[0].To)
+	}
+	opened, err := pgp.OpenSymmetric(splitOf(t, sent[0].Data), slices.Values([]string{link.Secret()}), pgp.OpenOptions{Now: w.now()})
+	if err != nil || opened.Signature.State != pgp.SignatureNone {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	theirs := vectors.Get(t, "v3-contact").Messages[0]
+	for _, pair := range [][2][]byte{{sent[0].Data, theirs.Raw}, {opened.Payload, theirs.Plain}} {
+		ours, _ := message.ParseHeader(pair[0])
+		want, _ := message.ParseHeader(pair[1])
+		if got, want := namesIn(ours), namesIn(want); !slices.Equal(got, want) {
+			t.Errorf("%v\nDelta Chat writes\n%v", got, want)
+		}
+		if ours.Get("To") != want.Get("To") || ours.Get("Subject") != want.Get("Subject") || ours.Get("Secure-Join") != want.Get("Secure-Join") {
+			t.Errorf("%s", ours.Bytes())
+		}
+	}
+}
+
+// namesIn are the names of the fields, sorted, but for what servers add.
+func namesIn(h message.Header) []string {
+	var names []string
+	for _, f := range h.Fields {
+		if !slices.Contains([]string{"Return-Path", "Delivered-To", "Received"}, f.Name) {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// takesKeyWithoutMarks: vc-pubkey needs neither Secure-Join-Auth nor hp.
+func takesKeyWithoutMarks(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	bob, ivy := w.add("bob"), w.stranger("ivy")
+	link := ivy.link()
+	j := bob.follow(link)
+	ivy.send(bob, pubkey(link), edit("Secure-Join-Auth: "+link.Auth, "Secure-Join-Auth: "+rand.Text()[:24]))
+	if c := bob.contact(ivy.addr); c.Verified {
+		t.Errorf("with another AUTH: %+v", c)
+	}
+	marks := `; protected-headers="v1"; hp="cipher"`
+	ivy.send(bob, pubkey(link), without(securejoin.FieldAuth), func(m *securejoin.Mail) {
+		if !bytes.Contains(m.Inner, []byte(marks)) {
+			t.Errorf("no marks in\n%s", m.Inner)
+		}
+		edit(marks, "")(m)
+	})
+	bob.sent()
+	if got := ivy.answers(link.Secret()); !slices.Equal(got, []string{"vc-request-pubkey", "vc-request-with-auth"}) || !bob.contact(ivy.addr).Verified {
+		t.Errorf("sent %v", got)
+	}
+	// Nobody confirms it: 49.
+	bob.submit([]string{ivy.addr}, letterTo(bob.addr, ivy.addr, "hello", "no answer yet"))
+	if _, _, opened := w.submittedLast(bob, ivy.key); !bytes.Contains(opened.Payload, []byte("no answer yet")) || bob.state(j.ID).State != account.JoinPending {
+		t.Errorf("%s", opened.Payload)
+	}
+}
+
+// submittedLast opens the last message that a person has sent.
+func (w *world) submittedLast(by *person, key *pgp.Key) (outer, inner message.Header, opened *pgp.Opened) {
+	w.Helper()
+	raw := w.last(by).Data
+	opened, err := pgp.Open(splitOf(w.T, raw), pgp.OpenOptions{Keys: []*pgp.Key{key}, Now: w.now(),
+		Certs: func([]byte, []pgp.Fingerprint) []*pgp.Cert { return []*pgp.Cert{by.cert()} }})
+	if err != nil {
+		w.Fatal(err)
+	}
+	outer, _ = message.ParseHeader(raw)
+	inner, _ = message.ParseHeader(opened.Payload)
+	return outer, inner, opened
+}
+
+// answersPlainRequest: with our key and, by gossip, the one that the request brought.
+func answersPlainRequest(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, eve := w.add("alice"), w.stranger("eve")
+	_, link := alice.invite(account.InviteOptions{})
+	unknown := link
+	unknown.Number = rand.Text()[:24]
+	eve.send(alice, plainRequest(unknown))
+	alice.unmoved("an unknown number", eve.addr)
+	eve.send(alice, plainRequest(link))
+	alice.sent()
+	outer, inner, opened := w.submittedLast(alice, eve.key)
+	if opened.Signature.State != pgp.SignatureGood || !opened.IntendedForUs || inner.Get("Secure-Join") != "vc-auth-required" || outer.Get("To") != `"hidden-recipients": ;` {
+		t.Errorf("%+v\n%s", opened.Signature, inner.Bytes())
+	}
+	gossip := autocrypt.GossipFor(inner.Values(autocrypt.GossipName), []string{eve.addr})
+	if len(gossip) != 1 || gossip[0].Cert.Fingerprint() != eve.key.Fingerprint() || bytes.Contains(opened.Payload, []byte("Alice")) {
+		t.Errorf("%s", inner.Bytes())
+	}
+	if alice.contact(eve.addr).Verified {
+		t.Error("a number admits somebody")
+	}
+}
+
+// requestsInPlain: in the one form that chatmail relays let pass.
+func requestsInPlain(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	bob, ivy := w.add("bob"), w.stranger("ivy")
+	for kind, name := range map[string]string{"legacy": "vc-request", "channel, legacy": "vg-request"} {
+		link := ivy.links()[kind]
+		bob.follow(link)
+		raw := w.last(bob).Data
+		root := message.Parse(raw)
+		if root.MediaType != "multipart/mixed" || len(root.Children) != 1 || root.Children[0].MediaType != "text/plain" || len(root.Children[0].Children) != 0 ||
+			strings.ToLower(strings.TrimSpace(root.Children[0].Text(raw))) != "secure-join: "+name || root.Header.Get("Secure-Join") != name {
+			t.Errorf("a relay refuses\n%s", raw)
+		}
+		if bytes.Contains(raw, []byte(link.Auth)) || bytes.Contains(raw, []byte("Bob")) {
+			t.Errorf("tells too much:\n%s", raw)
+		}
+	}
+}
+
+// readsNoPlainStep: of plain mail nothing but a request is read, and of that not who it says it is
+// by.
+func readsNoPlainStep(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, eve, ivy := w.add("alice"), w.stranger("eve"), w.stranger("ivy")
+	_, link := alice.invite(account.InviteOptions{})
+	j, k := alice.follow(ivy.link()), alice.follow(ivy.link())
+	own := ivy.link()
+	l := alice.follow(own)
+	before := len(w.provider.Submissions())
+	plain := func(s *stranger, step, more string) {
+		gossip := autocrypt.Header{Addr: alice.addr, Cert: alice.cert()}.GossipValue()
+		w.deliver(alice, []byte(crlf(outerOf(s.addr, alice.addr, rand.Text()+"@x"))+autocryptField(s.addr, s.key)+
+			"Autocrypt-Gossip: "+strings.ReplaceAll(gossip, " ", "\r\n ")+"\r\nChat-Version: 1.0\r\nSecure-Join: "+step+"\r\nSecure-Join-Fingerprint: "+string(s.key.Fingerprint())+
+			"\r\n"+more+"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=p\r\n\r\n--p\r\nContent-Type: text/plain\r\n\r\nSecure-Join: "+step+"\r\n--p--\r\n"))
+		alice.synced()
+	}
+	steps := []string{"vc-request-pubkey", "vc-pubkey", "vc-auth-required", "vc-request-with-auth", "vg-request-with-auth", "vc-contact-confirm", "vg-member-added"}
+	for _, step := range steps {
+		plain(eve, step, "Secure-Join-Auth: "+link.Auth+"\r\n")
+		plain(ivy, step, "Secure-Join-Auth: "+own.Auth+"\r\nChat-Group-Member-Added: "+alice.addr+"\r\n")
+	}
+	alice.sent()
+	if n := len(w.provider.Submissions()) - before; n != 0 {
+		t.Errorf("%d answers", n)
+	}
+	alice.want(mailbox.Inbox, "Secure-Join: v", 2*len(steps)) // it is mail
+	plain(eve, "vc-request", "Secure-Join-Auth: "+link.Auth+"\r\nSecure-Join-Invitenumber: "+link.Number+"\r\n")
+	alice.sent()
+	if got := eve.answers(); !slices.Equal(got, []string{"vc-auth-required"}) {
+		t.Errorf("answers %v", got)
+	}
+	for _, addr := range []string{eve.addr, ivy.addr} {
+		if c := alice.contact(addr); c.Verified {
+			t.Errorf("%+v", c)
+		}
+	}
+	for _, id := range []string{j.ID, k.ID, l.ID} {
+		if s := alice.state(id); s.State != account.JoinPending {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// trustsNobodyUnsigned: what is encrypted and not signed changes nothing: no key, no member, no join.
+func trustsNobodyUnsigned(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob")
+	alice, bob := people[0], people[1]
+	eve, carol := w.stranger("eve"), w.newKey("carol@example.net")
+	_, link := alice.invite(account.InviteOptions{})
+	unsigned := withAuth(link)
+	unsigned.Signed = false
+	eve.send(alice, unsigned)
+	eve.send(alice, unsigned, without(securejoin.FieldFingerprint))
+	gossip := strings.ReplaceAll(gossipField("carol@example.net", carol), "\n", "\r\n")
+	for from, key := range map[string]*pgp.Key{eve.addr: eve.key, bob.addr: bob.SecretKey()} {
+		name := "unsigned by " + from
+		w.deliver(alice, w.encrypted(alice, outerOf(from, alice.addr, name+"@x"), strings.Replace(
+			protected(from, alice.addr, "u@x", name, autocryptField(from, key)+gossip), "To: "+alice.addr, "To: "+alice.addr+", carol@example.net", 1), nil))
+		m := alice.wait(mailbox.Inbox, name)
+		w.untrusted(m)
+		if s := securityOf(m); s.Signature != "none" || s.Signer != "" {
+			t.Errorf("%+v", s)
+		}
+	}
+	w.say(said{from: bob.addr, to: []*person{alice}, text: "nobody leaves", more: removes(bob)})
+	alice.strange("nobody leaves")
+	if c := alice.contact(eve.addr); c.Verified || c.Fingerprint != "" {
+		t.Errorf("%+v", c)
+	}
+	if c := alice.contact("carol@example.net"); c.Fingerprint != "" {
+		t.Errorf("%+v", c)
+	}
+	w.agree("alice bob", alice)
+	if got := eve.answers(); len(got) != 0 {
+		t.Errorf("answers %v", got)
+	}
+}
+
+// passedOn gives a message that was encrypted to one key to somebody else: with its signature, and
+// without knowing anything of who signed.
+func passedOn(t *testing.T, raw []byte, from *pgp.Key, to *person) []byte {
+	t.Helper()
+	return remade(t, raw, func(b []byte) []byte {
+		ring, err := openpgp.ReadArmoredKeyRing(strings.NewReader(from.Armor()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := openpgp.ReadArmoredKeyRing(strings.NewReader(to.SecretKey().Armor()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := packet.Read(bytes.NewReader(b))
+		key, ok := p.(*packet.EncryptedKey)
+		if !ok || err != nil {
+			t.Fatalf("%T, %v", p, err)
+		}
+		if err := key.Decrypt(ring[0].Subkeys[0].PrivateKey, nil); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := packet.SerializeEncryptedKeyAEAD(&out, theirs[0].Subkeys[0].PublicKey, key.CipherFunc, key.Version == 6, key.Key, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, head, size := packetAt(b)
+		return append(out.Bytes(), b[head+size:]...)
+	})
+}
+
+// countsOnlyWhatIsForUs: a signature that names others as the recipients counts for nothing here.
+func countsOnlyWhatIsForUs(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob")
+	alice, bob, mallory := people[0], people[1], w.add("mallory")
+	eve := w.stranger("eve")
+	_, link := alice.invite(account.InviteOptions{})
+	fields := gossipField(alice.addr, alice.SecretKey())
+	mail := func(from string, key *pgp.Key, text, more string) []byte {
+		raw := w.encrypted(mallory, outerOf(from, alice.addr, text+"@x"), protected(from, alice.addr, text+"@x", text, autocryptField(from, key)+crlf(more)), key)
+		return passedOn(t, raw, mallory.SecretKey(), alice)
+	}
+	w.deliver(alice, mail(eve.addr, eve.key, "step", fields+"Secure-Join: vc-request-with-auth\nSecure-Join-Auth: "+link.Auth+"\nSecure-Join-Fingerprint: "+string(eve.key.Fingerprint())+"\n"))
+	w.deliver(alice, mail(bob.addr, bob.SecretKey(), "leaves", "Chat-Version: 1.0\nChat-Group-ID: "+alice.group().ID+"\n"+removes(bob)))
+	w.deliver(alice, mail(bob.addr, bob.SecretKey(), "a-text-for-mallory", ""))
+	for _, text := range []string{"step", "leaves", "a-text-for-mallory"} {
+		m := alice.wait(mailbox.Inbox, text+"@x")
+		w.untrusted(m)
+		if s := securityOf(m); !slices.Contains(s.Warnings, "unauthenticated") {
+			t.Errorf("%s: %+v", text, s)
+		}
+	}
+	if c := alice.contact(eve.addr); c.Verified || c.Fingerprint != "" || len(eve.ids()) != 0 {
+		t.Errorf("%+v", c)
+	}
+	w.agree("alice bob", alice)
+	// What our own key has signed for somebody else is no word of ours, either.
+	sync := w.app(alice)
+	i, _ := sync.invite()
+	items, err := securejoin.ComposeSync([]securejoin.SyncItem{sync.add(i)}, sync.self(), sync.env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := w.encrypted(mallory, string(bytes.ReplaceAll(items.Outer, []byte("\r\n"), []byte("\n"))), string(items.Inner), alice.SecretKey())
+	open := alice.State(t.Context()).OpenInvites
+	w.deliver(alice, passedOn(t, raw, mallory.SecretKey(), alice))
+	alice.synced()
+	if n := alice.State(t.Context()).OpenInvites; n != open {
+		t.Errorf("%d open invites", n)
+	}
+	// The same from the same, for alice.
+	w.deliver(alice, w.encrypted(alice, outerOf(bob.addr, alice.addr, "for-alice@x"), protected(bob.addr, alice.addr, "for-alice@x", "for alice", ""), bob.SecretKey()))
+	if m := alice.wait(mailbox.Inbox, "for-alice@x"); !m.Flags.Has(mailbox.Verified) {
+		t.Errorf("%s", m.header(headers.SecurityName))
+	}
+}
+
+// answersWhereItIsAsked: an answer to the group goes into it, one to its writer alone does not.
+func answersWhereItIsAsked(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob", "carol")
+	alice, bob, carol := people[0], people[1], people[2]
+	alice.write("what shall we read")
+	m := bob.wait(mailbox.Inbox, "what shall we read")
+	if _, err := bob.answer(m, "Walden", false); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*person{alice, carol} {
+		if got := p.wait(mailbox.Inbox, "Walden"); addresses(got.header("Reply-To"))[0] != p.group().Address || got.header("In-Reply-To") == "" {
+			t.Errorf("%s", got.raw)
+		}
+		if _, inner, _ := p.sentTo("Walden@client"); inner.Get("Chat-Group-ID") != bob.group().ID {
+			t.Errorf("%s", inner.Bytes())
+		}
+	}
+	bob.submit([]string{alice.addr}, letterTo(bob.addr, alice.addr, "Re: Hello all", "for you alone", "In-Reply-To: "+m.header("Message-ID"), "References: "+m.header("Message-ID")))
+	if got := alice.wait(mailbox.Inbox, "for you alone"); strings.Contains(got.header("Reply-To"), "invalid") {
+		t.Errorf("%s", got.raw)
+	}
+	_, inner, _ := w.submittedLast(bob, alice.SecretKey())
+	if to := message.ParseAddresses(inner.Get("To")); inner.Has("Chat-Group-ID") || len(to) != 1 || to[0].Addr != alice.addr {
+		t.Errorf("%s", inner.Bytes())
+	}
+	carol.synced()
+	carol.want(mailbox.Inbox, "for you alone", 0)
+}
+
+// showsWithoutTimes: a list of times that does not fit is ignored, and the message is shown.
+func showsWithoutTimes(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob")
+	alice, bob, mallory := people[0], people[1], w.newKey("mallory@evil.example")
+	now := w.now().Unix()
+	for text, times := range map[string]string{"too few": fmt.Sprint(now), "too many": fmt.Sprint(now, now, now), "no number": "x " + fmt.Sprint(now)} {
+		w.say(said{from: bob.addr, key: bob.SecretKey(), to: []*person{alice}, text: text, more: fmt.Sprintf(
+			"Cc: mallory@evil.example\nChat-Group-Member-Fpr: %s %s\nChat-Group-Member-Timestamps: %s\n%s",
+			alice.fpr(), mallory.Fingerprint(), times, gossipField("mallory@evil.example", mallory))})
+		if m := alice.wait(mailbox.Inbox, text+"\r\n"); addresses(m.header("Reply-To"))[0] != alice.group().Address {
+			t.Errorf("%s", m.raw)
+		}
+	}
+	w.agree("alice bob", alice)
+	w.say(said{from: bob.addr, key: bob.SecretKey(), to: []*person{alice}, text: "as it must be", more: fmt.Sprintf(
+		"Cc: mallory@evil.example\nChat-Group-Member-Fpr: %s %s\nChat-Group-Member-Timestamps: %d %d\n%s",
+		alice.fpr(), mallory.Fingerprint(), now, now, gossipField("mallory@evil.example", mallory))})
+	w.agree("alice bob mallory", alice)
+}
+
+// syncsByOwnKeyAlone: tokens count with our own signature, at once.
+func syncsByOwnKeyAlone(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, bob, eve := w.add("alice"), w.add("bob"), w.stranger("eve")
+	w.shake(alice, bob)
+	phone, mallory := w.app(alice), &app{p: alice, key: bob.SecretKey(), sent: 100}
+	i, _ := phone.invite()
+	link := i.Link(phone.self())
+	answers := func(what string, want int) {
+		t.Helper()
+		before := len(eve.ids())
+		eve.send(alice, requestPubkey(link))
+		alice.sent()
+		if n := len(eve.ids()) - before; n != want {
+			t.Errorf("%s: %d answers", what, n)
+		}
+	}
+	mallory.sync(mallory.add(i))
+	alice.synced()
+	answers("added by another", 0)
+	phone.sync(phone.add(i))
+	alice.synced()
+	w.eventually("the request that was held is answered", func() bool { return len(eve.ids()) == 1 })
+	answers("added", 1)
+	mallory.sync(mallory.delete(i))
+	alice.synced()
+	answers("deleted by another", 1)
+	phone.sync(phone.delete(i))
+	alice.synced()
+	answers("deleted", 0)
+}
