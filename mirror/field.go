@@ -8,7 +8,7 @@ import (
 // messageID gives the Message-ID in a header block, without angle brackets; empty if there is
 // none. It needs no more of RFC 5322 than that: the value only has to be the same each time.
 func messageID(header []byte) string {
-	value := field(header, "Message-ID")
+	value := strings.ReplaceAll(field(header, "Message-ID"), "\r", " ") // one that ends no line
 	if i := strings.IndexByte(value, '<'); i >= 0 {
 		value = value[i+1:]
 		if j := strings.IndexByte(value, '>'); j >= 0 {

@@ -35,6 +35,52 @@ func act[Reply any](a *app, name string, args func(accountArgs) any) (reply Repl
 	return reply, err
 }
 
+const (
+	// turn is how long a command that waits without a service keeps the home at least: it has
+	// to connect to the provider, and to see what has come.
+	turn = 3 * time.Second
+	// turnPoll is how often it then looks whether others wait, and how long it then leaves the home to them.
+	turnPoll = 100 * time.Millisecond
+)
+
+// callInTurns runs a command that may take days. Where no service runs, others get at the home in
+// between, and if a service is among them, that one goes on with it.
+func (a *app) callInTurns(conn *connection, name string, args, reply any) error {
+	for {
+		ctx, cancel := context.WithCancel(a.ctx)
+		go conn.giveWay(ctx, cancel)
+		err := conn.Call(ctx, name, args, reply)
+		ended := ctx.Err() == nil || a.ctx.Err() != nil
+		cancel()
+		if err == nil || ended {
+			return err
+		}
+		conn.close()
+		time.Sleep(turnPoll)
+		next, err := a.connect()
+		if err != nil {
+			conn.close = func() {}
+			return err
+		}
+		*conn = *next
+	}
+}
+
+// giveWay ends a call once others have waited for long enough.
+func (c *connection) giveWay(ctx context.Context, end func()) {
+	for wait := turn; ; wait = turnPoll {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if c.awaited() {
+			end()
+			return
+		}
+	}
+}
+
 // sendRest sends what a command has caused, where no service does that.
 func (a *app) sendRest(conn *connection, of accountArgs) error {
 	if conn.service {

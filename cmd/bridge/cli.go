@@ -181,7 +181,8 @@ func (a *app) input(read func() (string, error)) (string, error) {
 // connection runs commands, and must be closed afterwards.
 type connection struct {
 	web.Caller
-	service bool // the service answers
+	service bool        // the service answers
+	awaited func() bool // others wait until this one is closed
 	close   func()
 }
 
@@ -196,13 +197,13 @@ func (a *app) connect() (*connection, error) {
 		return nil, err
 	}
 	if client != nil {
-		return &connection{Caller: client, service: true, close: func() {}}, nil
+		return &connection{Caller: client, service: true, awaited: func() bool { return false }, close: func() {}}, nil
 	}
 	b, err := a.own(d)
 	if err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
-	return &connection{Caller: b.table(), close: func() {
+	return &connection{Caller: b.table(), awaited: d.awaited, close: func() {
 		b.accounts.close()
 		_ = lock.Unlock() // the process ends
 	}}, nil

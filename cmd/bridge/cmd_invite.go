@@ -48,6 +48,18 @@ type pngFlag struct {
 	PNG string `name:"png" placeholder:"FILE" help:"Write the QR code to this file, too."`
 }
 
+// writable makes sure that there is a place for the picture, before anything is done for it.
+func (f pngFlag) writable() error {
+	if f.PNG == "" {
+		return nil
+	}
+	file, err := os.OpenFile(f.PNG, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
 // options checks the flags: an invite that is less restricted than its maker believes
 // is worse than none.
 func (c *inviteNewCmd) options(terminal bool) (account.InviteOptions, error) {
@@ -85,6 +97,9 @@ func (f wayFlag) handedOver(drawn bool) string {
 
 func (c *inviteNewCmd) Run(a *app) error {
 	o, err := c.options(isTerminal(a.stdout))
+	if err == nil {
+		err = c.writable()
+	}
 	if err != nil {
 		return err
 	}

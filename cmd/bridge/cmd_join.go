@@ -43,14 +43,14 @@ func (c *joinNewCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer conn.close()
+	defer func() { conn.close() }()
 	of := accountArgs{address}
 	var j account.Join
 	if err := conn.Call(a.ctx, "join", joinArgs{of, link, account.JoinOptions{Replace: c.Replace, Way: way}}, &j); err != nil {
 		return err
 	}
 	if c.Wait {
-		if err := conn.Call(a.ctx, "join.wait", idArgs{of, j.ID}, &j); err != nil {
+		if err := a.callInTurns(conn, "join.wait", idArgs{of, j.ID}, &j); err != nil {
 			return err
 		}
 		if err := a.sendRest(conn, of); err != nil {

@@ -74,6 +74,7 @@ func (d dirs) masterKeyFile() string { return filepath.Join(d.data, "master.key"
 func (d dirs) certFile() string      { return filepath.Join(d.data, "tls", "cert.pem") }
 func (d dirs) certKeyFile() string   { return filepath.Join(d.data, "tls", "key.pem") }
 func (d dirs) lockFile() string      { return filepath.Join(d.state, "lock") }
+func (d dirs) queueFile() string     { return filepath.Join(d.state, "queue") } // locked by those who wait for the lock
 func (d dirs) socket() string        { return filepath.Join(d.run, "bridge.sock") }
 
 // socketNote names the running service's socket: a command may run with another

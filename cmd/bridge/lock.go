@@ -14,7 +14,8 @@ import (
 )
 
 // One process at a time owns the accounts of a home: the service for as long as it runs,
-// or a command that does its work itself.
+// or a command that does its work itself. Who waits for it holds a lock on the queue, so that a
+// command that waits for others, and maybe for long, lets them in.
 
 const (
 	// lockWait is how long a command waits for another command to end, or for a service
@@ -55,6 +56,8 @@ func (d dirs) dial(ctx context.Context) (*web.Client, error) {
 func (d dirs) serviceOrLock(ctx context.Context) (*web.Client, *flock.Flock, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
+	queue := flock.New(d.queueFile(), flock.SetPermissions(0o600))
+	defer queue.Close()
 	for {
 		client, err := d.dial(ctx)
 		if err == nil {
@@ -67,12 +70,23 @@ func (d dirs) serviceOrLock(ctx context.Context) (*web.Client, *flock.Flock, err
 		if !errors.Is(err, errBusy) {
 			return nil, nil, err
 		}
+		if _, err := queue.TryRLock(); err != nil {
+			return nil, nil, err
+		}
 		select {
 		case <-ctx.Done():
 			return nil, nil, refuse(exitTemporary, "another bridge process holds %s and does not answer", d.lockFile())
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// awaited reports whether others wait for the lock.
+func (d dirs) awaited() bool {
+	queue := flock.New(d.queueFile(), flock.SetPermissions(0o600))
+	defer queue.Close()
+	alone, err := queue.TryLock()
+	return err == nil && !alone
 }
 
 // serviceLock takes the home for a service. It waits for commands to end, but not for
