@@ -41,6 +41,7 @@ func TestConformance(t *testing.T) {
 		"22": takesNoUnsignedStep,
 		"23": withdraws,
 		"26": answersImpersonally,
+		"32": knowsTheSigner,
 		"34": admitsByToken,
 		"37": admitsNobodyWhenOut,
 		"38": requestsAsDeltaChat,

@@ -266,21 +266,36 @@ func admitsByToken(t *testing.T) {
 	alice.wantMembers("Book club", alice.addr, mia.addr)
 }
 
-// admitsNobodyWhenOut: 37.
+// admitsNobodyWhenOut: 37. Where the group of a token is gone, or we are not in it, nobody is taken
+// in; also by a token that another device has announced since.
 func admitsNobodyWhenOut(t *testing.T) {
 	w := newWorld(t, provider.Options{})
 	people := w.circle("alice", "bob")
-	alice, bob, eve := people[0], people[1], w.stranger("eve")
+	alice, bob, eve, phone := people[0], people[1], w.stranger("eve"), w.app(people[0])
 	_, link := alice.invite(account.InviteOptions{Group: alice.group().ID})
 	w.advance(time.Minute)
 	w.say(said{from: bob.addr, key: bob.SecretKey(), to: []*person{alice}, text: "removes alice", more: removes(alice)})
 	w.eventually("alice is out", func() bool { return !alice.group().Member })
-	before := len(w.provider.Submissions())
-	eve.send(alice, requestPubkey(link))
-	eve.send(alice, withAuth(link))
-	alice.sent()
-	if n := len(w.provider.Submissions()) - before; n != 0 || alice.contact(eve.addr).Verified {
-		t.Errorf("%d answers, %+v", n, alice.contact(eve.addr))
+	w.advance(time.Minute)
+	links := []securejoin.Link{link}
+	for _, id := range []string{alice.group().ID, "GroupThatIsGone"} {
+		i, _ := phone.invite()
+		item := phone.add(i)
+		item.GroupID, i.Kind, i.GroupID = id, securejoin.Group, id
+		phone.sync(item)
+		links = append(links, i.GroupLink(phone.self(), "Book club"))
+	}
+	w.settled(alice)
+	if s := alice.linksTo("group"); strings.Count(s, "live") != 2 {
+		t.Errorf("links: %s", s)
+	}
+	for _, l := range links {
+		before := len(w.provider.Submissions())
+		eve.send(alice, withAuth(l))
+		alice.sent()
+		if n := len(w.provider.Submissions()) - before; n != 0 || alice.contact(eve.addr).Verified {
+			t.Errorf("%s: %d answers, %+v", l.GroupID, n, alice.contact(eve.addr))
+		}
 	}
 }
 
@@ -316,6 +331,16 @@ func requestsAsDeltaChat(t *testing.T) {
 		if ours.Get("To") != want.Get("To") || ours.Get("Subject") != want.Get("Subject") || ours.Get("Secure-Join") != want.Get("Secure-Join") {
 			t.Errorf("%s", ours.Bytes())
 		}
+	}
+	// Of the second step there is one, which is the first that the other device gets.
+	ivy.send(bob, pubkey(link))
+	var copies []provider.Submission
+	w.eventually("the second step is copied", func() bool {
+		copies = slices.DeleteFunc(w.provider.Submissions()[before:], func(s provider.Submission) bool { return !slices.Equal(s.To, []string{bob.addr}) })
+		return len(copies) > 0
+	})
+	if info, err := pgp.Inspect(splitOf(t, copies[0].Data)); err != nil || info.Kind == pgp.Symmetric || len(copies) != 1 {
+		t.Errorf("%+v, %v, %d copies", info, err, len(copies))
 	}
 }
 
@@ -493,6 +518,37 @@ func trustsNobodyUnsigned(t *testing.T) {
 	w.agree("alice bob", alice)
 	if got := eve.answers(); len(got) != 0 {
 		t.Errorf("answers %v", got)
+	}
+}
+
+// knowsTheSigner: 32 and 42. A signature counts if its key is that of the Autocrypt field, or is
+// known; one that came along for another address is neither.
+func knowsTheSigner(t *testing.T) {
+	w := newWorld(t, provider.Options{})
+	alice, eve, ivy := w.add("alice"), w.stranger("eve"), w.stranger("ivy")
+	_, link := alice.invite(account.InviteOptions{})
+	own := ivy.link()
+	alice.follow(own)
+	before := len(w.provider.Submissions())
+	for _, key := range []twist{without("Autocrypt"), autocryptOf("another@"+domain, eve.key)} {
+		eve.send(alice, withAuth(link), key)
+	}
+	for _, key := range []twist{without("Autocrypt"), autocryptOf("another@"+domain, ivy.key)} {
+		ivy.send(alice, pubkey(own), key)
+	}
+	alice.sent()
+	if n := len(w.provider.Submissions()) - before; n != 0 || alice.contact(eve.addr).Verified || alice.contact(ivy.addr).Verified {
+		t.Errorf("%d messages, %+v, %+v", n, alice.contact(eve.addr), alice.contact(ivy.addr))
+	}
+	for _, s := range []*stranger{eve, ivy} {
+		w.deliver(alice, s.mailFrom(alice, "known@"+s.addr, "my key, "+s.addr))
+		alice.wait(mailbox.Inbox, "my key, "+s.addr)
+	}
+	eve.send(alice, withAuth(link), without("Autocrypt"))
+	ivy.send(alice, pubkey(own), without("Autocrypt"))
+	alice.sent()
+	if !alice.contact(eve.addr).Verified || !alice.contact(ivy.addr).Verified {
+		t.Errorf("%+v, %+v", alice.contact(eve.addr), alice.contact(ivy.addr))
 	}
 }
 
