@@ -96,6 +96,31 @@ func TestTwinsJoin(t *testing.T) {
 	}
 }
 
+// TestTwinsGroup: what one device does in a group the other one knows, even if nobody else is in
+// it any more.
+func TestTwinsGroup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	here, there := w.twins("alice")
+	bob := w.add("bob")
+	w.shake(here, bob)
+	if _, err := here.CreateGroup(t.Context(), "Book club"); err != nil {
+		t.Fatal(err)
+	}
+	here.change("add", bob.addr)
+	w.eventually("the other device knows the group", func() bool {
+		groups, err := there.Groups(t.Context())
+		return err == nil && len(groups) == 1
+	})
+	w.agree("alice bob", here, there, bob)
+	there.change("rename", "Reading")
+	w.eventually("the new name", func() bool { return here.group().Name == "Reading" && bob.group().Name == "Reading" })
+	bob.change("leave", "")
+	w.agree("alice", here, there)
+	here.change("leave", "")
+	w.eventually("the other device knows that it is no member", func() bool { return !there.group().Member })
+}
+
 // TestTwinsMail: mail that one device sends lies once in the Sent mailbox of the other, too, and
 // comes back to no client as new mail.
 func TestTwinsMail(t *testing.T) {

@@ -78,7 +78,7 @@ func (a *Account) keepSecret(tx *db.Tx, g db.Group, by string) (db.Group, error)
 	g.Encryption = securejoin.Required
 	return g, a.leave(tx, note{
 		subject: "Always encrypted now: " + g.Name,
-		text:    fmt.Sprintf("The program of %s shows only encrypted mail. Mail to the group “%s” is always encrypted from now on.", by, g.Name),
+		text:    fmt.Sprintf("The program of %s may show only encrypted mail. Mail to the group “%s” is always encrypted from now on.", by, g.Name),
 	})
 }
 

@@ -136,7 +136,7 @@ func (a *Account) SetGroupEncryption(ctx context.Context, group, mode string) (G
 				return groupChange{}, badData(nil, "only a group that was made here can do without encryption")
 			}
 			if chat, err := a.chatMember(tx, g); err != nil || chat != "" {
-				return groupChange{}, errors.Join(err, badData(nil, "the program of %s shows only encrypted mail", chat))
+				return groupChange{}, errors.Join(err, badData(nil, "the program of %s may show only encrypted mail", chat))
 			}
 		}
 		g.Encryption = encryption

@@ -297,7 +297,7 @@ func TestGroupWithoutKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := alice.try("encryption", "when-possible")
-	wantBadData(t, err, "shows only encrypted mail") // who it is has been seen
+	wantBadData(t, err, "may show only encrypted mail") // who it is has been seen
 }
 
 // TestWhenPossibleRefused: not where a program shows only encrypted mail, and not in groups that

@@ -33,7 +33,7 @@ func (a *Account) sendPost(tx *db.Tx, p securejoin.Post, thread []string, notBef
 		return "", err
 	}
 	to, certs, err := a.readers(tx, p)
-	if err != nil || len(to) == 0 {
+	if err != nil || len(to) == 0 && !(ofGroup(p) && a.shared.Load()) {
 		return env.MessageID, err
 	}
 	ciphertext, err := a.encryptPost(a.me(), mail.Inner, p, certs)
