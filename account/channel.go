@@ -11,7 +11,6 @@ import (
 
 	"mailbridge/autocrypt"
 	"mailbridge/db"
-	"mailbridge/message"
 	"mailbridge/securejoin"
 )
 
@@ -67,12 +66,15 @@ func (a *Account) Subscribers(ctx context.Context, word string) ([]Member, error
 // stays gets in the same transaction. The channel's invites stay as they are: their links may be
 // in public places, and whoever comes back with the same key needs approval. With another key he
 // may come back as anybody else.
-func (a *Account) RemoveSubscriber(ctx context.Context, word, address string) (Channel, error) {
-	addr := message.CanonicalAddr(address)
+func (a *Account) RemoveSubscriber(ctx context.Context, word, who string) (Channel, error) {
+	key, addr, err := keyOrAddress(who)
+	if err != nil {
+		return Channel{}, err
+	}
 	return a.changeOwnChannel(ctx, word, func(tx *db.Tx, c db.Channel) error {
 		chat, posts := c.ChannelChat, []securejoin.Post(nil)
 		for _, m := range c.Current() { // one address may have subscribed with several keys
-			if m.Addr != addr {
+			if m.Addr != addr && m.Fingerprint != key {
 				continue
 			}
 			next, more, err := chat.Remove(rand.Reader, a.self(), m.Fingerprint, a.now())
@@ -82,7 +84,7 @@ func (a *Account) RemoveSubscriber(ctx context.Context, word, address string) (C
 			chat, posts = next, append(posts, more...)
 		}
 		if len(posts) == 0 {
-			return fmt.Errorf("%w: no subscriber %s", ErrNotFound, address)
+			return fmt.Errorf("%w: no subscriber %s", ErrNotFound, who)
 		}
 		return a.changeChannel(tx, c, chat, posts, time.Time{})
 	})

@@ -11,6 +11,7 @@ import (
 
 	"mailbridge/db"
 	"mailbridge/message"
+	"mailbridge/pgp"
 	"mailbridge/securejoin"
 )
 
@@ -80,16 +81,17 @@ func (a *Account) AddMember(ctx context.Context, group, address string) (Group, 
 	})
 }
 
-// RemoveMember takes everybody who has an address out of a group, and says so to all.
-func (a *Account) RemoveMember(ctx context.Context, group, address string) (Group, error) {
+// RemoveMember takes out of a group whoever has an address, or the one who has a key, and says so
+// to all.
+func (a *Account) RemoveMember(ctx context.Context, group, who string) (Group, error) {
 	return a.changeGroup(ctx, group, func(_ *db.Tx, g db.Group) (groupChange, error) {
-		addr, err := soleAddress(address)
+		key, addr, err := keyOrAddress(who)
 		if err != nil {
 			return groupChange{}, err
 		}
 		c := groupChange{next: g.GroupChat}
 		for _, m := range g.Others(a.self()) {
-			if m.Addr != addr {
+			if m.Addr != addr && m.Fingerprint != key {
 				continue
 			}
 			next, p, err := c.next.Remove(a.self(), m.Fingerprint, a.now())
@@ -101,10 +103,10 @@ func (a *Account) RemoveMember(ctx context.Context, group, address string) (Grou
 		switch {
 		case len(c.posts) > 0:
 			return c, nil
-		case a.own(addr):
+		case a.own(addr), a.me().has(key):
 			return c, badData(nil, "that is you: leave the group with: bridge group leave")
 		}
-		return c, fmt.Errorf("%w: no member %s", ErrNotFound, addr)
+		return c, fmt.Errorf("%w: no member %s", ErrNotFound, who)
 	})
 }
 
@@ -208,6 +210,15 @@ func forUser(err error) error {
 		}
 	}
 	return err
+}
+
+// keyOrAddress reads how the user named somebody: one of them is empty.
+func keyOrAddress(text string) (pgp.Fingerprint, string, error) {
+	if key, err := pgp.ParseFingerprint(text); err == nil {
+		return key, "", nil
+	}
+	addr, err := soleAddress(text)
+	return "", addr, err
 }
 
 // soleAddress reads the one address that the user gave.

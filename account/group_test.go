@@ -270,3 +270,19 @@ func isBadData(err error) bool {
 }
 
 func isNotFound(err error) bool { return errors.Is(err, account.ErrNotFound) }
+
+// TestRemoveByKey: who is in a group with two keys is named by the one that is to go.
+func TestRemoveByKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	people := w.circle("alice", "bob", "carol")
+	alice, bob := people[0], people[1]
+	if _, err := alice.try("remove", string(alice.fpr())); err == nil || !strings.Contains(err.Error(), "bridge group leave") {
+		t.Errorf("removed herself: %v", err)
+	}
+	alice.change("remove", string(bob.fpr()))
+	w.agree("alice carol", alice, people[2])
+	if _, err := alice.try("remove", string(bob.fpr())); !errors.Is(err, account.ErrNotFound) {
+		t.Errorf("removed twice: %v", err)
+	}
+}

@@ -78,7 +78,7 @@ func (c *channelSubscribersCmd) Run(a *app) error {
 
 type channelRemoveCmd struct {
 	channelArg
-	Address string `arg:"" help:"Whom to take out."`
+	Address string `arg:"" help:"Whom to take out: an address, or a fingerprint where one address has two."`
 	jsonFlag
 }
 

@@ -91,7 +91,7 @@ func (c *groupAddCmd) Run(a *app) error {
 
 type groupRemoveCmd struct {
 	groupArg
-	Address string `arg:"" help:"Whom to take out."`
+	Address string `arg:"" help:"Whom to take out: an address, or a fingerprint where one address has two."`
 	jsonFlag
 }
 
