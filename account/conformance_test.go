@@ -280,6 +280,13 @@ func takesAutocryptInsideAndOutside(t *testing.T) {
 	if c, _ := alice.Contact(t.Context(), "bob@"+domain); string(c.Fingerprint) != inside.Message(t, "05-bob-alice.eml").Signer {
 		t.Errorf("bob has %s", c.Fingerprint)
 	}
+	ben := w.newKey("ben@example.net") // encrypts, and has his key outside
+	w.deliver(alice, w.encrypted(alice, outerOf("ben@example.net", alice.addr, "ben@x")+strings.ReplaceAll(autocryptField("ben@example.net", ben), "\r", ""),
+		crlf("Content-Type: text/plain\n\nfrom ben\n"), ben))
+	alice.wait(mailbox.Inbox, "from ben")
+	if c, _ := alice.Contact(t.Context(), "ben@example.net"); c.Fingerprint != ben.Fingerprint() {
+		t.Errorf("ben has %s", c.Fingerprint)
+	}
 	eve := w.newKey("eve@example.net")
 	field := autocryptField("carol@example.net", eve)
 	w.deliver(alice, []byte(crlf(outerOf("eve@example.net", alice.addr, "outside@x"))+field+"\r\nhello\r\n"))
@@ -358,12 +365,28 @@ func countsNoOuterStep(t *testing.T) {
 	if n := len(w.provider.Submissions()); n != 0 {
 		t.Errorf("%d answers", n)
 	}
-	// The same message with the step inside is one.
+	// The same message with the step inside is one, and so is that of a group, of who is known by now.
 	w.deliver(alice, w.encrypted(alice, outer("inside@x"), inside("inside@x", step), key))
 	w.eventually("alice has verified carol", func() bool {
 		c, err := alice.Contact(t.Context(), carol)
 		return err == nil && c.Verified
 	})
+	chat += "Chat-Group-Member-Fpr: " + string(alice.fpr()) + "\n"
+	plain := func(id, more string) string {
+		return "From: " + carol + "\r\nTo: " + alice.addr + "\r\nMessage-ID: <" + id + ">\r\nSubject: " + id + "\r\n" + crlf(more) + "Content-Type: text/plain\r\n\r\ntext\r\n"
+	}
+	w.deliver(alice, w.encrypted(alice, outerOf(carol, alice.addr, "group-outside@x")+chat, plain("group-outside@x", ""), key))
+	if shown := alice.wait(mailbox.Inbox, "group-outside@x"); shown.header("Chat-Group-ID") != "" || shown.header("Reply-To") != "" {
+		t.Errorf("shown\n%.900s", shown.raw)
+	}
+	if groups, err := alice.Groups(t.Context()); err != nil || len(groups) != 0 {
+		t.Errorf("groups %+v, %v", groups, err)
+	}
+	w.deliver(alice, w.encrypted(alice, outerOf(carol, alice.addr, "group-inside@x"), plain("group-inside@x", chat), key))
+	alice.wait(mailbox.Inbox, "group-inside@x")
+	if alice.group().ID != "ABCDEFGHIJK" {
+		t.Errorf("%+v", alice.group())
+	}
 }
 
 // sendsNoPlaintextToDeltaChat: it would not be shown there. Only who is not verified gets some, if
@@ -421,13 +444,18 @@ func knowsItsOwnSignature(t *testing.T) {
 			t.Errorf("has learnt %+v", c)
 		}
 	}
-	// With the signature of somebody else it is that person's.
+	// With the signature of somebody else, or with none, it is not, also under alice's own name.
 	eve := w.newKey("eve@example.net")
-	w.deliver(alice, w.encrypted(alice, outerOf("list@lists.example", alice.addr, "eve@x"), protected(alice.addr, alice.addr, "eve@x", "not by alice", autocryptField("eve@example.net", eve)), eve))
-	forged := alice.wait(mailbox.Inbox, "not by alice")
-	w.untrusted(forged)
-	if forged.header(headers.SecurityName) == "" {
-		t.Errorf("shown as alice's own:\n%.900s", forged.raw)
+	for id, signer := range map[string]*pgp.Key{"eve@x": eve, "nobody@x": nil} {
+		for n, from := range []string{"list@lists.example", alice.addr} {
+			text := fmt.Sprintf("not by alice %d, %s", n, id)
+			w.deliver(alice, w.encrypted(alice, outerOf(from, alice.addr, id), protected(alice.addr, alice.addr, id, text, autocryptField("eve@example.net", eve)), signer))
+			forged := alice.wait(mailbox.Inbox, text)
+			w.untrusted(forged)
+			if forged.header(headers.SecurityName) == "" {
+				t.Errorf("shown as alice's own:\n%.900s", forged.raw)
+			}
+		}
 	}
 }
 
