@@ -497,6 +497,9 @@ func TestByNumber(t *testing.T) {
 	expect(t, out, securejoin.Deliver, securejoin.ErrEnded, "Note")
 	_, out = dead.Receive(aliceSelf, ended, noon.Add(time.Hour))
 	expect(t, out, securejoin.Deliver, securejoin.ErrEnded)
+	ended.Blocked = true // of whom nothing is told
+	_, out = dead.Receive(aliceSelf, ended, noon.Add(48*time.Hour))
+	expect(t, out, securejoin.Deliver, securejoin.ErrBlocked)
 }
 
 // TestElsewhere: answers to joins that are not ours, once another device was seen.

@@ -62,8 +62,11 @@ func (i Invite) request(me Self, in Incoming, now time.Time) (Invite, Outcome) {
 	if state := i.State(now); state != Live && (state != Used || !i.usedBy(in.Key.Fingerprint(), in.From())) {
 		// The number alone is no secret that opens anything: the mail is
 		// shown, and what it was is told beside it.
-		i, out := i.ended(in, now)
-		out.Verdict = Deliver
+		out := refuse(Deliver, ErrBlocked)
+		if !in.Blocked {
+			i, out = i.ended(in, now)
+			out.Verdict = Deliver
+		}
 		return i, out
 	}
 	switch {
