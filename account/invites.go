@@ -116,12 +116,10 @@ func parseWay(s string) (securejoin.Way, error) {
 
 // otherAddr reads the address of somebody else.
 func (a *Account) otherAddr(text string) (string, error) {
-	list := message.ParseAddresses(text)
-	if len(list) != 1 || shortAddr(list[0].Addr) == "" {
-		return "", badData(nil, "%q is not a mail address", text)
-	}
-	addr := shortAddr(list[0].Addr)
+	addr, err := soleAddress(text)
 	switch {
+	case err != nil:
+		return "", err
 	case bridgeAddr(addr):
 		return "", badData(nil, "%s is an address of the bridge itself", addr)
 	case a.own(addr):

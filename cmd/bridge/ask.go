@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"mailbridge/account"
@@ -39,7 +40,8 @@ const (
 	// turn is how long a command that waits without a service keeps the home at least: it has
 	// to connect to the provider, and to see what has come.
 	turn = 3 * time.Second
-	// turnPoll is how often it then looks whether others wait, and how long it then leaves the home to them.
+	// turnPoll is how often it then looks whether others wait, and how long it leaves them the home
+	// before it waits for it, too.
 	turnPoll = 100 * time.Millisecond
 )
 
@@ -58,6 +60,9 @@ func (a *app) callInTurns(conn *connection, name string, args, reply any) error 
 		conn.close()
 		time.Sleep(turnPoll)
 		next, err := a.connect()
+		for errors.Is(err, errBusy) && a.ctx.Err() == nil { // so do others who wait
+			next, err = a.connect()
+		}
 		if err != nil {
 			conn.close = func() {}
 			return err

@@ -18,9 +18,9 @@ import (
 // command that waits for others, and maybe for long, lets them in.
 
 const (
-	// lockWait is how long a command waits for another command to end, or for a service
-	// that is starting to answer.
-	lockWait = 15 * time.Second
+	// lockWait is how long a command waits for another command to end, which may have to send
+	// first, or for a service that is starting to answer.
+	lockWait = sendWait + 10*time.Second
 	lockPoll = 20 * time.Millisecond
 )
 
@@ -52,7 +52,8 @@ func (d dirs) dial(ctx context.Context) (*web.Client, error) {
 	return web.Dial(ctx, path)
 }
 
-// serviceOrLock gives a client of the running service, or, where none runs, the lock.
+// serviceOrLock gives a client of the running service, or, where none runs, the lock. It fails with
+// errBusy if neither is to be had in lockWait.
 func (d dirs) serviceOrLock(ctx context.Context) (*web.Client, *flock.Flock, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
@@ -75,7 +76,7 @@ func (d dirs) serviceOrLock(ctx context.Context) (*web.Client, *flock.Flock, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, refuse(exitTemporary, "another bridge process holds %s and does not answer", d.lockFile())
+			return nil, nil, errors.Join(refuse(exitTemporary, "another bridge process holds %s and does not answer", d.lockFile()), errBusy)
 		case <-time.After(lockPoll):
 		}
 	}
