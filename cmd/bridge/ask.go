@@ -105,7 +105,7 @@ const (
 	// sendWait is how long a command that works by itself tries to send. A provider that
 	// is there takes a second for a few messages.
 	sendWait = 20 * time.Second
-	// sendPoll is the pause between two looks at the queue, which has no event of its own.
+	// sendPoll is the pause between two looks at the account's state, which has no event of its own.
 	sendPoll = 20 * time.Millisecond
 )
 
@@ -143,17 +143,24 @@ func (b *bridge) send(ctx context.Context, args accountArgs) (sendReply, error) 
 	if e, err = b.accounts.active(ctx, args.Account); err != nil {
 		return sendReply{}, err
 	}
-	wait, cancel := context.WithTimeout(ctx, sendWait)
+	s = tryUntil(ctx, e, s, func(s account.Status) bool { return s.Queued == 0 })
+	return replySent(s), ctx.Err()
+}
+
+// tryUntil gives an account that has just begun to run the time that it needs for something, or to
+// learn that the provider is not there. s is its state as it was last seen.
+func tryUntil(ctx context.Context, e engine, s account.Status, done func(account.Status) bool) account.Status {
+	ctx, cancel := context.WithTimeout(ctx, sendWait)
 	defer cancel()
-	for s.Queued > 0 && !unreachable(s) {
+	for !done(s) && !unreachable(s) {
 		select {
 		case <-time.After(sendPoll):
 			s = e.State(ctx)
-		case <-wait.Done():
-			return replySent(s), ctx.Err()
+		case <-ctx.Done():
+			return s
 		}
 	}
-	return replySent(s), nil
+	return s
 }
 
 // unreachable says that the provider was tried and is not there. An account that has only

@@ -242,5 +242,8 @@ func (b *bridge) raw(ctx context.Context, args rawArgs) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !b.accounts.serving {
+		tryUntil(ctx, e, e.State(ctx), func(s account.Status) bool { return s.Provider == "connected" })
+	}
 	return e.Raw(ctx, args.Mailbox, args.UID)
 }

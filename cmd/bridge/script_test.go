@@ -33,8 +33,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata",
 		Setup: setUpScript,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": cmdStart, "stop": cmdStop, "exit": cmdExit, "json": cmdJSON,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){ // "stop" is built in, and ends a script
+			"start": cmdStart, "halt": cmdHalt, "exit": cmdExit, "json": cmdJSON,
 			"setjson": cmdSetJSON, "modes": cmdModes, "absent": cmdAbsent, "provider": cmdProvider,
 			"busy": cmdBusy, "empty": cmdEmpty, "until": cmdUntil,
 			"startdemo": cmdStartDemo, "imap": cmdIMAP, "smtp": cmdSMTP, "oneline": cmdOneLine,
@@ -130,8 +130,8 @@ func scriptEnv(ts *testscript.TestScript) []string {
 	return env
 }
 
-// stop [-9]: SIGTERM to the service of this home; it ends well. Or SIGKILL.
-func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
+// halt [-9]: SIGTERM to the service of this home; it ends well. Or SIGKILL.
+func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
 	b, home := benchOf(ts), ts.Getenv("MAILBRIDGE_HOME")
 	cmd := b.services[home]
 	if cmd == nil {
