@@ -117,6 +117,9 @@ type contactVerifyCmd struct {
 }
 
 func (c *contactVerifyCmd) Run(a *app) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
 	way := c.handedOver(c.PNG != "" || isTerminal(a.stdout) && !c.JSON)
 	v, err := act[account.Verification](a, "contact.verify", func(of accountArgs) any {
 		return verifyArgs{keyOfArgs{of, c.Address, c.Fingerprint}, way}

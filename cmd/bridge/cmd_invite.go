@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -48,16 +49,22 @@ type pngFlag struct {
 	PNG string `name:"png" placeholder:"FILE" help:"Write the QR code to this file, too."`
 }
 
-// writable makes sure that there is a place for the picture, before anything is done for it.
+// writable makes sure that there is a place for the picture, before anything is done for it. What
+// follows may fail, so that nothing new is left there.
 func (f pngFlag) writable() error {
 	if f.PNG == "" {
 		return nil
 	}
+	_, missing := os.Lstat(f.PNG)
 	file, err := os.OpenFile(f.PNG, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	return file.Close()
+	err = file.Close()
+	if errors.Is(missing, fs.ErrNotExist) {
+		err = errors.Join(err, os.Remove(f.PNG))
+	}
+	return err
 }
 
 // options checks the flags: an invite that is less restricted than its maker believes
@@ -289,6 +296,9 @@ type inviteReviveCmd struct {
 }
 
 func (c *inviteReviveCmd) Run(a *app) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
 	invite, err := act[account.Invite](a, "invite.revive", func(of accountArgs) any { return idArgs{of, c.ID} })
 	switch {
 	case err != nil:
