@@ -303,6 +303,12 @@ func TestObserve(t *testing.T) {
 	j, _ = securejoin.Observe(bobSelf, own, noon)
 	_, out = j.Receive(bobSelf, memberAdded(), noon)
 	expect(t, out, securejoin.Show, nil)
+	// Nor does a group stand for another one, whatever its id is.
+	own.Group = j.Link.GroupID
+	j, _ = securejoin.Observe(bobSelf, own, noon)
+	_, out = j.Receive(bobSelf, memberAdded(), noon)
+	expect(t, out, securejoin.Deliver, securejoin.ErrNotOurs)
+	own.Group = ""
 	// Who was joined as a contact takes us in nowhere.
 	own.OfChat = false
 	j, _ = securejoin.Observe(bobSelf, own, noon)

@@ -48,7 +48,7 @@ const anyChannel = "any-channel-of-the-inviter"
 
 // isOf says whether the join is of a group or channel.
 func (j Join) isOf(chat string) bool {
-	if j.Observed && j.Link.GroupID == anyChannel {
+	if j.Observed && j.Link.Kind == Channel && j.Link.GroupID == anyChannel {
 		return chat != ""
 	}
 	return j.Link.Kind != Contact && chat != "" && chat == j.Link.GroupID
