@@ -48,8 +48,9 @@ const maxSecrets = 80 * trialBlock
 
 // OpenSymmetric opens a message in the form that EncryptSymmetric writes with
 // the first of the secrets that fits; Opened.Secret is its index, and the later
-// ones are not asked for, but for a few that are read ahead. Any other form, a slow string-to-key function above all, is refused before any
-// secret is tried, for whoever sends such a message costs us all trials.
+// ones are not asked for, but for a few that are read ahead. Any other form, a
+// slow string-to-key function above all, is refused before any secret is tried,
+// for whoever sends such a message costs us all trials.
 func OpenSymmetric(ciphertext []byte, secrets iter.Seq[string], o OpenOptions) (*Opened, error) {
 	m, err := parseMessage(ciphertext)
 	if err != nil {
