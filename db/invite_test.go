@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -216,6 +217,49 @@ func TestInviteOrder(t *testing.T) {
 			break
 		}
 		return err
+	})
+}
+
+// TestInviteSecretsPages: more secrets than are read at a time come all and once, and who has seen
+// enough, at whatever place, can go on with the transaction.
+func TestInviteSecretsPages(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	var live, ended []InviteSecret // the last one made first
+	update(t, db, func(tx *Tx) error {
+		for n := range 4 * maxSecretsPage {
+			i, err := securejoin.NewInvite(rand.Reader, day(1), securejoin.InviteOptions{})
+			if err != nil {
+				return err
+			}
+			into := &live
+			if n%4 == 0 || n == 1 { // one more than a page
+				i, into = i.Revoke(day(2)), &ended
+			}
+			if i.ID, err = tx.AddInvite(i); err != nil {
+				return err
+			}
+			*into = slices.Insert(*into, 0, InviteSecret{i.ID, i.Auth})
+		}
+		return nil
+	})
+	want := slices.Concat(live, ended)
+	update(t, db, func(tx *Tx) error {
+		for _, enough := range []int{1, maxSecretsPage, maxSecretsPage + 1, len(live), len(live) + 1, len(want)} {
+			var got []InviteSecret
+			for s, err := range tx.InviteSecrets(day(3)) {
+				if err != nil {
+					return err
+				}
+				if got = append(got, s); len(got) == enough {
+					break
+				}
+			}
+			if !slices.Equal(got, want[:enough]) {
+				t.Errorf("%d of %d are others", len(got), enough)
+			}
+		}
+		return tx.RevokeInvite(want[0].ID, day(3))
 	})
 }
 
