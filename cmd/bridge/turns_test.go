@@ -40,13 +40,17 @@ func TestTurns(t *testing.T) {
 		}
 		closed := false
 		conn := &connection{Caller: endless{}, awaited: func() bool { return true }, close: func() { closed = true }}
-		time.AfterFunc(5*lockWait, func() { _ = other.Unlock() })
+		unlocked := make(chan error, 1)
+		time.AfterFunc(5*lockWait, func() { unlocked <- other.Unlock() })
 		began = time.Now()
 		err = a.callInTurns(conn, "no-such-command", nil, nil)
 		if refused, ok := errors.AsType[*web.Error](err); !ok || refused.Exit == exitTemporary || !closed || time.Since(began) < 5*lockWait {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		conn.close()
+		if err := <-unlocked; err != nil {
+			t.Error(err)
+		}
 		if other, err = d.lock(); err != nil {
 			t.Fatal(err)
 		}
