@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailbridge/account"
+	"mailbridge/mailbox"
 	"mailbridge/web"
 )
 
@@ -242,8 +243,11 @@ func (b *bridge) raw(ctx context.Context, args rawArgs) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !b.accounts.serving {
-		tryUntil(ctx, e, e.State(ctx), func(s account.Status) bool { return s.Provider == "connected" })
+	msg, err := e.Raw(ctx, args.Mailbox, args.UID)
+	if b.accounts.serving || !code(mailbox.CodeUnavailable)(err) {
+		return msg, err
 	}
+	// It has just begun to connect.
+	tryUntil(ctx, e, e.State(ctx), func(s account.Status) bool { return s.Provider == "connected" })
 	return e.Raw(ctx, args.Mailbox, args.UID)
 }
