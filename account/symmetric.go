@@ -122,7 +122,7 @@ func (l *trialList) secrets(ctx context.Context, a *Account) iter.Seq[string] {
 
 func (l *trialList) readInvites(tx *db.Tx, a *Account, try func(string) bool) error {
 	me := a.me()
-	for s, err := range tx.InviteSecrets(a.now()) {
+	for s, err := range tx.InviteSecrets() {
 		if err != nil {
 			return err
 		}

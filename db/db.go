@@ -80,7 +80,10 @@ func (db *DB) prepare(ctx context.Context) error {
 	if err := db.Update(ctx, proveKey); err != nil {
 		return err
 	}
-	return db.Update(ctx, hashNumbers)
+	if err := db.Update(ctx, hashNumbers); err != nil {
+		return err
+	}
+	return db.Update(ctx, bundleAll)
 }
 
 // touch makes the file with mode 0600 before SQLite does; the -wal and -shm files inherit it.

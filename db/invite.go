@@ -30,7 +30,10 @@ func (tx *Tx) AddInvite(i securejoin.Invite) (int64, error) {
 	// The row's id is part of the seal.
 	err = tx.execOne(`UPDATE invite SET auth = ?, number = ? WHERE id = ?`,
 		tx.seal("invite", id, "auth", []byte(i.Auth)), tx.seal("invite", id, "number", []byte(i.Number)), id)
-	return id, err
+	if err != nil {
+		return 0, err
+	}
+	return id, tx.bundle(id / bundleSize)
 }
 
 const selectInvite = `SELECT id, kind, grp, auth, number, created, expires, once, shared, ask, revoked, noted_at,
@@ -278,11 +281,21 @@ func (tx *Tx) ReviveInvite(id int64, expires time.Time) error {
 // PruneInvites forgets invites that ended before a time; see securejoin.Tombstone. When one has
 // ended, Invite.Ended says.
 func (tx *Tx) PruneInvites(before time.Time) error {
-	_, err := tx.exec(`DELETE FROM invite WHERE CASE
+	const forgotten = `CASE
 		WHEN revoked > 0 THEN revoked < ?1
 		WHEN once AND EXISTS (SELECT 1 FROM invite_use u WHERE u.invite_id = invite.id)
 			THEN (SELECT min(at) FROM invite_use u WHERE u.invite_id = invite.id) < ?1
-		ELSE expires > 0 AND expires < ?1 END`, unix(before))
+		ELSE expires > 0 AND expires < ?1 END`
+	bundles, err := tx.bundlesOf(forgotten, unix(before))
+	if err != nil || len(bundles) == 0 {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM invite WHERE `+forgotten, unix(before)); err != nil {
+		return err
+	}
+	for _, id := range bundles {
+		err = errors.Join(err, tx.bundle(id))
+	}
 	return err
 }
 

@@ -1,11 +1,10 @@
 package db
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"iter"
-	"math"
-	"strconv"
-	"strings"
-	"time"
 )
 
 // InviteSecret is what is tried on a symmetric message.
@@ -14,71 +13,97 @@ type InviteSecret struct {
 	Auth string
 }
 
-// InviteSecrets gives the AUTH of every invite and nothing else of them, the live ones first, each
-// as they were made last. There may be thousands, and every symmetric message asks for them: no
-// sorting, and no more is read than is asked for, but for the rest of a page.
-func (tx *Tx) InviteSecrets(now time.Time) iter.Seq2[InviteSecret, error] {
+// The secrets of invites are kept once more in bundles, each sealed as one. Every symmetric message
+// asks for all of them, and there may be thousands: to read and open one value for each would cost
+// as much again as to try it.
+
+// bundleSize is how many invites share a bundle: those with the same id / bundleSize.
+const bundleSize = 256
+
+// InviteSecrets gives the AUTH of every invite and nothing else of them, ended ones included, each
+// as they were made last. No more is read than is asked for, but for the rest of a bundle.
+func (tx *Tx) InviteSecrets() iter.Seq2[InviteSecret, error] {
 	return func(yield func(InviteSecret, error) bool) {
-		seals := tx.unsealer("invite", "auth")
-		for _, which := range []string{`NOT ` + ended, ended} {
-			for before := int64(math.MaxInt64); before > 0; {
-				page, err := tx.secretsPage(which, now, before)
-				if err != nil {
-					yield(InviteSecret{}, err)
-					return
-				}
-				for s, err := range page.open(seals) {
-					if !yield(s, err) || err != nil {
-						return
-					}
-				}
-				before = page.before
+		err := tx.query(func(scan func(...any) error) error {
+			var id int64
+			var sealed []byte
+			if err := scan(&id, &sealed); err != nil {
+				return err
 			}
+			bundle, err := tx.open("invite_bundle", id, "secrets", sealed)
+			if err != nil {
+				return err
+			}
+			return unbundle(bundle, func(s InviteSecret) bool { return yield(s, nil) })
+		}, `SELECT id, secrets FROM invite_bundle ORDER BY id DESC`)
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(InviteSecret{}, err)
 		}
 	}
 }
 
-// secretsPage are sealed secrets that came as one row: to go into SQLite and back for each of
-// them costs three times as much as to read it.
-type secretsPage struct {
-	ids, sizes string // comma separated
-	sealed     []byte // one behind the other
-	before     int64  // the least id; 0: there are no more
-}
+// errEnough ends a query whose reader wants no more.
+var errEnough = errors.New("db: enough")
 
-// maxSecretsPage is how many are read at a time: about half a millisecond's trials.
-const maxSecretsPage = 512
-
-// secretsPage reads the next secrets before an id. A blob that is cast to text keeps its bytes, as
-// group_concat does; were it otherwise, they would not open.
-func (tx *Tx) secretsPage(which string, now time.Time, before int64) (p secretsPage, err error) {
-	err = tx.queryRow(`SELECT ifnull(min(id), 0), ifnull(group_concat(id), ''), ifnull(group_concat(length(auth)), ''),
-		CAST(group_concat(CAST(auth AS TEXT), '') AS BLOB)
-		FROM (SELECT id, auth FROM invite WHERE id < ?2 AND `+which+` ORDER BY id DESC LIMIT ?3)`,
-		unix(now), before, maxSecretsPage).Scan(&p.before, &p.ids, &p.sizes, &p.sealed)
-	return p, err
-}
-
-// open gives the secrets of a page.
-func (p secretsPage) open(seals *unsealer) iter.Seq2[InviteSecret, error] {
-	return func(yield func(InviteSecret, error) bool) {
-		for p.ids != "" {
-			s := InviteSecret{ID: cutNumber(&p.ids)}
-			size := min(int(cutNumber(&p.sizes)), len(p.sealed))
-			auth, err := seals.open(s.ID, p.sealed[:size])
-			p.sealed = p.sealed[size:]
-			s.Auth = string(auth)
-			if !yield(s, err) {
-				return
-			}
+// unbundle gives the secrets of a bundle, the newest first: id, length and AUTH of each.
+func unbundle(bundle []byte, yield func(InviteSecret) bool) error {
+	for len(bundle) > 0 {
+		id, n := binary.Varint(bundle)
+		size, m := binary.Uvarint(bundle[max(n, 0):])
+		if n <= 0 || m <= 0 || size > uint64(len(bundle)-n-m) {
+			return fmt.Errorf("%w: bundle of secrets", ErrCorrupt)
 		}
+		bundle = bundle[n+m:]
+		if !yield(InviteSecret{id, string(bundle[:size])}) {
+			return errEnough
+		}
+		bundle = bundle[size:]
 	}
+	return nil
 }
 
-// cutNumber takes the first number off a list that SQLite wrote.
-func cutNumber(list *string) (n int64) {
-	var number string
-	number, *list, _ = strings.Cut(*list, ",")
-	n, _ = strconv.ParseInt(number, 10, 64) // a wrong one opens nothing
-	return n
+// bundle writes a bundle anew from the invites that there are, or removes it with the last of them.
+func (tx *Tx) bundle(id int64) error {
+	var bundle []byte
+	err := tx.query(func(scan func(...any) error) error {
+		var invite int64
+		var sealed []byte
+		if err := scan(&invite, &sealed); err != nil {
+			return err
+		}
+		auth, err := tx.open("invite", invite, "auth", sealed)
+		bundle = binary.AppendUvarint(binary.AppendVarint(bundle, invite), uint64(len(auth)))
+		bundle = append(bundle, auth...)
+		return err
+	}, `SELECT id, auth FROM invite WHERE id BETWEEN ? AND ? ORDER BY id DESC`, id*bundleSize, (id+1)*bundleSize-1)
+	if err != nil {
+		return err
+	}
+	if len(bundle) == 0 {
+		_, err = tx.exec(`DELETE FROM invite_bundle WHERE id = ?`, id)
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO invite_bundle (id, secrets) VALUES (?1, ?2)
+		ON CONFLICT (id) DO UPDATE SET secrets = ?2`, id, tx.seal("invite_bundle", id, "secrets", bundle))
+	return err
+}
+
+// bundlesOf gives the bundles of the invites that a condition names.
+func (tx *Tx) bundlesOf(where string, args ...any) (ids []int64, err error) {
+	err = tx.query(func(scan func(...any) error) error {
+		var id int64
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	}, fmt.Sprintf(`SELECT DISTINCT id / %d FROM invite WHERE `, bundleSize)+where, args...)
+	return ids, err
+}
+
+// bundleAll writes the bundles that a file of an older version lacks.
+func bundleAll(tx *Tx) error {
+	ids, err := tx.bundlesOf(fmt.Sprintf(`id / %d NOT IN (SELECT id FROM invite_bundle)`, bundleSize))
+	for _, id := range ids {
+		err = errors.Join(err, tx.bundle(id))
+	}
+	return err
 }

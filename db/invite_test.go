@@ -2,6 +2,7 @@ package db
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -198,7 +199,7 @@ func TestInviteOrder(t *testing.T) {
 		}
 		// The secrets come without being sorted by what the user sees: the last one made first.
 		var secrets, want []InviteSecret
-		for s, err := range tx.InviteSecrets(day(6)) {
+		for s, err := range tx.InviteSecrets() {
 			if err != nil {
 				t.Error(err)
 			}
@@ -207,10 +208,11 @@ func TestInviteOrder(t *testing.T) {
 		for _, i := range []securejoin.Invite{young, old, used, revoked, expired} {
 			want = append(want, InviteSecret{i.ID, i.Auth})
 		}
+		slices.SortFunc(want, func(a, b InviteSecret) int { return cmp.Compare(b.ID, a.ID) })
 		if !reflect.DeepEqual(secrets, want) {
 			t.Errorf("secrets %v, want %v", secrets, want)
 		}
-		for s := range tx.InviteSecrets(day(6)) {
+		for s := range tx.InviteSecrets() {
 			if s != want[0] {
 				t.Errorf("%v after the first one, which was enough", s)
 			}
@@ -220,47 +222,60 @@ func TestInviteOrder(t *testing.T) {
 	})
 }
 
-// TestInviteSecretsPages: more secrets than are read at a time come all and once, and who has seen
-// enough, at whatever place, can go on with the transaction.
-func TestInviteSecretsPages(t *testing.T) {
+// TestInviteSecrets: more secrets than one bundle holds come all and once, and who has seen enough,
+// at whatever place, can go on with the transaction. What is forgotten is in no bundle any more.
+func TestInviteSecrets(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
-	var live, ended []InviteSecret // the last one made first
+	var want []InviteSecret // the last one made first
 	update(t, db, func(tx *Tx) error {
-		for n := range 4 * maxSecretsPage {
+		for n := range 3 * bundleSize {
 			i, err := securejoin.NewInvite(rand.Reader, day(1), securejoin.InviteOptions{})
 			if err != nil {
 				return err
 			}
-			into := &live
-			if n%4 == 0 || n == 1 { // one more than a page
-				i, into = i.Revoke(day(2)), &ended
+			if n%3 == 0 || n < bundleSize {
+				i = i.Revoke(day(2))
 			}
 			if i.ID, err = tx.AddInvite(i); err != nil {
 				return err
 			}
-			*into = slices.Insert(*into, 0, InviteSecret{i.ID, i.Auth})
+			want = slices.Insert(want, 0, InviteSecret{i.ID, i.Auth})
 		}
 		return nil
 	})
-	want := slices.Concat(live, ended)
 	update(t, db, func(tx *Tx) error {
-		for _, enough := range []int{1, maxSecretsPage, maxSecretsPage + 1, len(live), len(live) + 1, len(want)} {
-			var got []InviteSecret
-			for s, err := range tx.InviteSecrets(day(3)) {
-				if err != nil {
-					return err
-				}
-				if got = append(got, s); len(got) == enough {
-					break
-				}
-			}
-			if !slices.Equal(got, want[:enough]) {
+		for _, enough := range []int{1, bundleSize - 1, bundleSize, bundleSize + 1, len(want)} {
+			if got := secretsOf(t, tx, enough); !slices.Equal(got, want[:enough]) {
 				t.Errorf("%d of %d are others", len(got), enough)
 			}
 		}
-		return tx.RevokeInvite(want[0].ID, day(3))
+		return tx.PruneInvites(day(3))
 	})
+	update(t, db, func(tx *Tx) error {
+		want = slices.DeleteFunc(want, func(s InviteSecret) bool {
+			_, err := tx.InviteByAuth(s.Auth)
+			return errors.Is(err, ErrNotFound)
+		})
+		if got := secretsOf(t, tx, len(want)+1); len(got) < bundleSize || !slices.Equal(got, want) {
+			t.Errorf("%d secrets of %d invites", len(got), len(want))
+		}
+		return nil
+	})
+}
+
+// secretsOf reads some secrets.
+func secretsOf(t *testing.T, tx *Tx, enough int) (got []InviteSecret) {
+	t.Helper()
+	for s, err := range tx.InviteSecrets() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, s); len(got) == enough {
+			break
+		}
+	}
+	return got
 }
 
 // TestRevocationWins: a handshake that was under way with an older copy does not lift it.

@@ -22,6 +22,11 @@ ALTER TABLE invite ADD COLUMN way TEXT NOT NULL DEFAULT '';
 ALTER TABLE invite ADD COLUMN number_hash BLOB NOT NULL DEFAULT x''; -- Tx.Hash
 CREATE INDEX invite_number ON invite (number_hash);
 
+CREATE TABLE invite_bundle ( -- of the invites with the same id / 256
+	id      INTEGER PRIMARY KEY,
+	secrets BLOB NOT NULL -- sealed: id and AUTH of each
+) STRICT;
+
 CREATE TABLE invite_asking ( -- joiners that wait for the user
 	invite_id INTEGER NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
 	fpr       TEXT NOT NULL,

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -93,31 +92,6 @@ func (tx *Tx) open(table string, row any, column string, sealed []byte) ([]byte,
 	if err != nil {
 		return nil, fmt.Errorf("%w: sealed value %s does not open", ErrCorrupt, place(table, row, column))
 	}
-	return plain, nil
-}
-
-// unsealer opens the values of one column in many rows. What it gives is good until the next one.
-type unsealer struct {
-	aead          cipher.AEAD
-	before, after string // of the row's id in its place
-	place, plain  []byte
-}
-
-func (tx *Tx) unsealer(table, column string) *unsealer {
-	aead, err := chacha20poly1305.NewX(tx.keys.seal[:])
-	if err != nil {
-		panic(err)
-	}
-	return &unsealer{aead: aead, before: table + "|", after: "|" + column}
-}
-
-func (u *unsealer) open(row int64, sealed []byte) ([]byte, error) {
-	u.place = append(strconv.AppendInt(append(u.place[:0], u.before...), row, 10), u.after...)
-	plain, err := unseal(u.aead, u.plain[:0], u.place, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: sealed value %s does not open", ErrCorrupt, u.place)
-	}
-	u.plain = plain
 	return plain, nil
 }
 

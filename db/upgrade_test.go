@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"mailbridge/autocrypt"
@@ -39,6 +40,9 @@ func TestUpgradeFromFirstSchema(t *testing.T) {
 		byNumber, err1 := tx.InvitesByNumber(i.Number, day(2))
 		if len(byNumber) != 1 || !reflect.DeepEqual(byNumber[0], i) {
 			t.Errorf("invites %+v\nwant %+v", byNumber, i)
+		}
+		if got := secretsOf(t, tx, 2); !slices.Equal(got, []InviteSecret{{i.ID, i.Auth}}) {
+			t.Errorf("secrets %v", got)
 		}
 		j, err2 := tx.Join(1)
 		if j.Link.Auth != link.Auth || j.State != securejoin.Requested || j.Way != "" || j.Observed {
