@@ -299,6 +299,28 @@ func TestAttackAnswersThatWait(t *testing.T) {
 	}
 }
 
+// TestLateConfirmation: who has joined is told so, though the invite was revoked meanwhile.
+func TestLateConfirmation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, provider.Options{})
+	alice, bob := w.add("alice"), w.stranger("bob")
+	invite, link := alice.invite(account.InviteOptions{})
+	bob.join(alice, link)
+	for range securejoin.AnswersPerAddress {
+		bob.send(alice, withAuth(link))
+	}
+	w.eventually("the first are sent", func() bool { return len(bob.ids()) == securejoin.AnswersPerAddress })
+	if _, err := alice.RevokeInvite(t.Context(), invite.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * time.Hour)
+	alice.tidied()
+	alice.sent()
+	if n := len(bob.ids()); n <= securejoin.AnswersPerAddress {
+		t.Errorf("%d answers: what waited is lost", n)
+	}
+}
+
 // TestAttackBlockedUnderAnotherAddress: who is blocked joins nothing with the same key from another
 // address.
 func TestAttackBlockedUnderAnotherAddress(t *testing.T) {

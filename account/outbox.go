@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailbridge/db"
+	"mailbridge/securejoin"
 	"mailbridge/upstream"
 )
 
@@ -191,17 +192,21 @@ func (o *outbox) send(ctx context.Context, m db.Outgoing) error {
 }
 
 // isOver says whether nobody is to get a message any more: the step of a join that was ended while
-// an attempt was under way, or an answer that had to wait, and whose invite was revoked or whose
-// joiner was blocked meanwhile.
+// an attempt was under way, or an answer that had to wait, and whose invite was revoked before
+// it was used, or whose joiner was blocked.
 func (a *Account) isOver(tx *db.Tx, m db.Outgoing) (bool, error) {
 	if m.Invite == 0 {
 		return tx.JoinOver(m.MessageID)
 	}
 	i, err := tx.Invite(m.Invite)
-	if err != nil || !i.Revoked.IsZero() {
+	if err != nil {
 		return true, notFoundIsNone(err)
 	}
 	for _, r := range m.To {
+		joined := func(u securejoin.Use) bool { return u.Addr == r.Addr } // and is told so
+		if !i.Revoked.IsZero() && !slices.ContainsFunc(i.Uses, joined) {
+			return true, nil
+		}
 		if h, err := a.holder(tx, r.Addr); err != nil || h.blocked {
 			return h.blocked, err
 		}
