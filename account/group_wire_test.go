@@ -140,7 +140,7 @@ func TestGroupMailContent(t *testing.T) {
 	carol.wait(mailbox.Inbox, "Plan.pdf")
 	outer, inner, _ := bob.sentTo("content@client")
 	for _, h := range []message.Header{outer, inner} {
-		for _, word := range []string{"Bcc", "[plain]", "Mail-Followup-To", "Member-Removed", "Secure-Join", "mailbridge.invalid"} {
+		for _, word := range []string{"Bcc:", "[plain]", "Mail-Followup-To", "Member-Removed", "Secure-Join", "mailbridge.invalid"} {
 			if strings.Contains(string(h.Bytes()), word) {
 				t.Errorf("%s is sent:\n%s", word, h.Bytes())
 			}
