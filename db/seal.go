@@ -1,7 +1,6 @@
 package db
 
 import (
-	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -61,15 +60,11 @@ func openWith(k Key, ad string, sealed []byte) ([]byte, error) {
 	if err != nil {
 		panic(err)
 	}
-	return unseal(aead, nil, []byte(ad), sealed)
-}
-
-func unseal(aead cipher.AEAD, into, ad, sealed []byte) ([]byte, error) {
 	n := aead.NonceSize()
 	if len(sealed) < n {
 		return nil, errShort
 	}
-	return aead.Open(into, sealed[:n], sealed[n:], ad)
+	return aead.Open(nil, sealed[:n], sealed[n:], []byte(ad))
 }
 
 var errShort = errors.New("db: sealed value too short")

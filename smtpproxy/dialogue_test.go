@@ -155,7 +155,7 @@ func (b *backend) Submit(ctx context.Context, from string, to []string, msg []by
 		return "", refusal{200, [3]int{2, 0, 0}, "refused with success?"}
 	case "queued":
 		return "Offline, queued\r\nin the bridge", nil
-	case "panic":
+	case "panic": // a mistake in the program: the session ends, and the server does not
 		panic("submitter fell over")
 	case "hold":
 		close(b.held)

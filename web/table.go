@@ -54,7 +54,8 @@ func NewTable(classify func(error) *Error) *Table {
 }
 
 // Handle adds a command. Arguments with fields that Args does not have are refused:
-// an option that is ignored is worse than one that is unknown.
+// an option that is ignored is worse than one that is unknown. Two commands with one name panic, as
+// two patterns of an http.ServeMux do: the program is wrong, and shows it at its start.
 func Handle[Args, Reply any](t *Table, name string, run func(context.Context, Args) (Reply, error)) {
 	if _, ok := t.commands[name]; ok {
 		panic("web: command " + name + " added twice")
