@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailbridge/autocrypt"
@@ -174,6 +175,7 @@ func (a *Account) ownChannel(tx *db.Tx, word string) (db.Channel, error) {
 
 // findChannel finds a channel by its id, its local address, or its name if no other has it.
 func (a *Account) findChannel(tx *db.Tx, word string) (db.Channel, error) {
+	word = strings.TrimSpace(word)
 	c, err := tx.Channel(word)
 	if errors.Is(err, db.ErrNotFound) && localOf(word) != "" {
 		c, err = tx.ChannelByLocal(localOf(word))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mailbridge/db"
 	"mailbridge/pgp"
@@ -14,6 +15,7 @@ import (
 // findGroup finds a group by its id, its local address, of which only the random part counts, or
 // its name if no other group has it.
 func (a *Account) findGroup(tx *db.Tx, text string) (db.Group, error) {
+	text = strings.TrimSpace(text)
 	g, err := tx.Group(text)
 	if errors.Is(err, db.ErrNotFound) && localOf(text) != "" {
 		g, err = tx.GroupByLocal(localOf(text))

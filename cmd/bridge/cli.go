@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	command, err := parser.Parse(forward(parser.Model, args))
+	command, err := parser.Parse(forward(parser.Model, shieldIDs(args)))
 	switch {
 	case left:
 		return 0
@@ -90,6 +91,22 @@ func exitCode(stderr io.Writer, err error) int {
 	e := classify(err)
 	report(stderr, e)
 	return e.Exit
+}
+
+// dashedID is the id of a group or channel that begins as a flag does, as one of 64 does. No flag
+// of ours is as long.
+var dashedID = regexp.MustCompile(`^-[A-Za-z0-9_-]{23}$`)
+
+// shieldIDs puts a blank before such an id, so that it is read as what it is. Who looks for the
+// group or channel takes it off.
+func shieldIDs(args []string) []string {
+	shielded := slices.Clone(args)
+	for n, arg := range shielded {
+		if dashedID.MatchString(arg) {
+			shielded[n] = " " + arg
+		}
+	}
+	return shielded
 }
 
 // forward moves flags that stand before the command, or between its words, behind it, where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mailbridge/account"
@@ -212,6 +213,7 @@ func (b *bridge) handleGroups(t *web.Table) {
 
 // findGroup finds a group by its id or address, or by a name that only one has.
 func findGroup(list []account.Group, name string) (account.Group, error) {
+	name = strings.TrimSpace(name) // see shieldIDs
 	var named []account.Group
 	for _, g := range list {
 		switch {
